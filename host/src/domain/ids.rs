@@ -1,0 +1,98 @@
+//! Every id is its own type, so that a tenant can't be passed where a location is meant.
+//!
+//! Our own ids carry a prefix (`tn_`, `cn_` …); ids that GHL or Rankr gave are passed through unchanged.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! text_id {
+    ($($(#[$doc:meta])* $name:ident $(= $prefix:literal)?;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// Takes the id as it is written elsewhere; ids are opaque and never re-shaped.
+            pub fn new(text: impl AsRef<str>) -> Self {
+                Self(std::sync::Arc::from(text.as_ref()))
+            }
+
+            $(
+                /// A new id of ours: the prefix and a time-ordered UUID.
+                #[must_use]
+                pub fn generate() -> Self {
+                    Self::new(format!(concat!($prefix, "{}"), uuid::Uuid::now_v7().simple()))
+                }
+            )?
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self::new(text)
+            }
+        }
+    )*};
+}
+
+text_id! {
+    /// A Rankr customer.
+    TenantId = "tn_";
+    /// A tenant's link to one GHL location.
+    ConnectionId = "cn_";
+    /// A tenant's use of a plugin.
+    AssignmentId = "as_";
+    /// One call of one plugin version on one event.
+    RunId = "rn_";
+    /// One registration with GHL; chosen by the operator, part of the webhook path.
+    AppId;
+    /// A GHL location (sub-account).
+    LocationId;
+    /// A GHL agency.
+    CompanyId;
+    /// A GHL object, whatever its kind.
+    GhlId;
+    /// A Rankr object, whatever its kind.
+    RankrId;
+    /// A plugin's name, as its descriptor states it.
+    PluginName;
+    /// A plugin version: `sha256:` and the hex hash of the uploaded bytes.
+    VersionId;
+    /// The unit of order: `contact:ID`, else `object:KIND:ID`, else `connection:ID`.
+    Lane;
+}
+
+/// The place of an event in the order of ingest; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequence(pub i64);
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,1 @@
+//! What plugins ask for, from plan to outbox.

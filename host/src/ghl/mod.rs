@@ -1,0 +1,1 @@
+//! The GHL client: transport, tokens, limiter and one file per resource.

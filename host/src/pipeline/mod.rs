@@ -1,0 +1,1 @@
+//! One event's journey from the inbox to its end.

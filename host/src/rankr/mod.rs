@@ -1,0 +1,1 @@
+//! Records, their provenance and links.

@@ -1,0 +1,1 @@
+//! The imitation GHL, a process of its own.

@@ -1,0 +1,1 @@
+//! All SQL, a file per aggregate. No other room sees the database.

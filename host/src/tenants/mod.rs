@@ -1,0 +1,1 @@
+//! Apps, tenants, connections and assignments.

@@ -1,0 +1,1 @@
+//! What comes in: verified, addressed and stored before it is answered.
