@@ -1,1 +1,15 @@
-//! Settings, checked as a whole.
+//! Settings, checked as a whole: defaults compiled in, a file, the environment. The only room that reads the
+//! environment.
+
+mod environment;
+mod load;
+#[cfg(feature = "test-support")]
+pub mod sabotage;
+mod settings;
+
+pub use environment::variable;
+pub use load::{ConfigError, load, load_text};
+pub use settings::{
+    ApiSettings, AppSettings, ClockSettings, ConnectionSettings, DatabaseSettings, DataSettings, GhlSettings,
+    HttpSettings, PipelineSettings, PluginSettings, Settings, TenantSettings, WebhookSettings,
+};

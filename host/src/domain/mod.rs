@@ -3,12 +3,13 @@
 //! Every room may use it; it does no I/O and knows no other room. The one thing of the world it
 //! touches is the clock in [`time`].
 
-pub mod contact;
 pub mod event;
+pub mod event_type;
 pub mod ids;
 pub mod time;
 pub mod value;
 
+pub use event_type::{Envelope, EventShape, shape_of};
 pub use event::{Cause, Event, EventKind, ObjectKind, ObjectRef};
 pub use ids::{
     AppId, AssignmentId, CompanyId, ConnectionId, GhlId, Lane, LocationId, PluginName, RankrId, RunId, Sequence,

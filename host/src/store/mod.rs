@@ -1,1 +1,34 @@
 //! All SQL, a file per aggregate. No other room sees the database.
+//!
+//! One writer task owns the only writing connection and groups what arrives together into one commit;
+//! readers have a read-only pool of their own. Statements use `$n` placeholders and types that every
+//! engine has.
+
+mod apps;
+mod commit;
+mod error;
+mod events;
+mod inbox;
+mod open;
+mod plugins;
+mod records;
+mod rows;
+mod timeline;
+mod writer;
+
+pub use apps::{AppRow, ConnectionRow, TenantRow};
+pub use commit::{DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow};
+pub use error::StoreError;
+pub use events::{EventListing, OpenEvent};
+pub use inbox::{Appended, BodyRow, InboxRow, SlimEvent};
+pub use open::{Store, StoreSettings, Synchronous};
+pub use plugins::{ActivationRow, VersionRow};
+pub use records::{LoadedContext, ObjectKey, RecordListing};
+pub use timeline::TimelineListing;
+
+/// The database engine in use; the only place that names it.
+type Engine = sqlx::Sqlite;
+/// A connection of that engine.
+type Connection = sqlx::SqliteConnection;
+/// A row of that engine.
+type Row = sqlx::sqlite::SqliteRow;

@@ -1,1 +1,11 @@
-//! Apps, tenants, connections and assignments.
+//! Apps, tenants, connections and assignments: whose an event is and which plugins it meets.
+//!
+//! The directory is a snapshot of the stored tables that is swapped whole, so that no request waits for a lock.
+
+mod assignments;
+mod directory;
+mod onboarding;
+
+pub use assignments::{ActiveVersion, Assignments};
+pub use directory::{App, Connection, Directory, DirectoryCell};
+pub use onboarding::{OnboardingError, apply_settings};

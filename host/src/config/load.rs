@@ -1,0 +1,149 @@
+//! Loading the settings and checking them as a whole.
+
+use super::settings::Settings;
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use secrecy::ExposeSecret;
+use std::path::Path;
+
+const DEFAULTS: &str = include_str!("../../config.default.toml");
+
+/// What is wrong with the settings: which key, where, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named is not there.
+    #[error("the configuration file {0} is not there; make it, or leave --config out to run with the defaults")]
+    NoFile(String),
+    /// A key is unknown, missing or of another type.
+    #[error("{0}")]
+    Key(String),
+    /// Values contradict each other or pass their bounds.
+    #[error("{}", .0.join("; "))]
+    Values(Vec<String>),
+}
+
+/// Defaults, then the file if one is named, then the environment.
+///
+/// # Errors
+/// [`ConfigError`], naming the key.
+pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
+    let mut layers = Figment::from(Toml::string(DEFAULTS));
+    if let Some(path) = file {
+        if !path.is_file() {
+            return Err(ConfigError::NoFile(path.display().to_string()));
+        }
+        layers = layers.merge(Toml::file_exact(path));
+    }
+    settled(&layers.merge(Env::prefixed("MAPWRIGHT_").split("__")))
+}
+
+/// Defaults and this text, without the environment.
+///
+/// # Errors
+/// [`ConfigError`], naming the key.
+pub fn load_text(text: &str) -> Result<Settings, ConfigError> {
+    settled(&Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
+}
+
+fn settled(layers: &Figment) -> Result<Settings, ConfigError> {
+    let settings: Settings = layers.extract().map_err(|error| {
+        let faults: Vec<String> = error.into_iter().map(|fault| fault.to_string()).collect();
+        ConfigError::Key(faults.join("; "))
+    })?;
+    check(&settings)?;
+    Ok(settings)
+}
+
+fn check(settings: &Settings) -> Result<(), ConfigError> {
+    let mut faults = Vec::new();
+    let mut demand = |holds: bool, fault: String| {
+        if !holds {
+            faults.push(fault);
+        }
+    };
+    demand(
+        settings.http.listen.parse::<std::net::SocketAddr>().is_ok(),
+        format!("http.listen is {:?}: give an address and a port, such as 127.0.0.1:7800", settings.http.listen),
+    );
+    demand(
+        settings.http.public_url.starts_with("http://") || settings.http.public_url.starts_with("https://"),
+        format!("http.public_url is {:?}: it must begin with http:// or https://", settings.http.public_url),
+    );
+    let key = settings.api.host_key.expose_secret();
+    demand(
+        key.is_empty() || key.len() >= 24,
+        format!("api.host_key has {} characters: give at least 24, or none", key.len()),
+    );
+    demand(
+        matches!(settings.database.synchronous.as_str(), "full" | "off"),
+        format!("database.synchronous is {:?}: give \"full\" or \"off\"", settings.database.synchronous),
+    );
+    demand(
+        settings.clock.rate.is_finite() && settings.clock.rate >= 1.0,
+        format!("clock.rate is {}: give a number of at least 1", settings.clock.rate),
+    );
+    demand(settings.pipeline.batch > 0, "pipeline.batch is 0: give at least 1".to_owned());
+    demand(settings.pipeline.window >= 1000, format!("pipeline.window is {}: give at least 1000", settings.pipeline.window));
+    demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
+    for app in &settings.apps {
+        demand(
+            !app.id.is_empty() && app.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            format!("app.id is {:?}: use letters, digits and hyphens", app.id),
+        );
+        demand(
+            matches!(app.environment.as_str(), "live" | "sandbox"),
+            format!("app.environment of {} is {:?}: give \"live\" or \"sandbox\"", app.id, app.environment),
+        );
+    }
+    for connection in &settings.connections {
+        demand(
+            settings.apps.iter().any(|app| app.id == connection.app),
+            format!("connection {} names the app {:?}, which is not configured", connection.id, connection.app),
+        );
+        demand(
+            settings.tenants.iter().any(|tenant| tenant.id == connection.tenant),
+            format!("connection {} names the tenant {:?}, which is not configured", connection.id, connection.tenant),
+        );
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = load_text("").unwrap();
+        assert_eq!(settings.http.body_limit_bytes, 1_048_576);
+        assert!(settings.apps.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = load_text("[http]\nlisten_on = \"x\"").unwrap_err().to_string();
+        assert!(error.contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_name_all_at_once() {
+        let error = load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"").unwrap_err().to_string();
+        assert!(error.contains("http.listen") && error.contains("api.host_key"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_refused_by_name() {
+        let error = load_text("[pipeline]\nbatch = \"many\"").unwrap_err().to_string();
+        assert!(error.contains("batch"), "{error}");
+    }
+
+    #[test]
+    fn a_connection_names_a_known_app_and_tenant() {
+        let error = load_text(
+            "[[connection]]\nid = \"c\"\ntenant = \"t\"\napp = \"a\"\nlocation = \"l\"\naccess_token = \"x\"",
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("the app \"a\"") && error.contains("the tenant \"t\""), "{error}");
+    }
+}

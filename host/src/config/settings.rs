@@ -1,0 +1,183 @@
+//! The settings as types; `config.default.toml` documents each with its unit and reason.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where data is kept.
+    pub data: DataSettings,
+    /// The HTTP door.
+    pub http: HttpSettings,
+    /// The REST API.
+    pub api: ApiSettings,
+    /// Product time.
+    pub clock: ClockSettings,
+    /// The database.
+    pub database: DatabaseSettings,
+    /// The pipeline.
+    pub pipeline: PipelineSettings,
+    /// Limits of plugins.
+    pub plugins: PluginSettings,
+    /// The webhook door.
+    pub webhooks: WebhookSettings,
+    /// GHL.
+    pub ghl: GhlSettings,
+    /// Registrations with GHL.
+    #[serde(default, rename = "app")]
+    pub apps: Vec<AppSettings>,
+    /// Tenants.
+    #[serde(default, rename = "tenant")]
+    pub tenants: Vec<TenantSettings>,
+    /// Connections.
+    #[serde(default, rename = "connection")]
+    pub connections: Vec<ConnectionSettings>,
+}
+
+/// Where data is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+/// The HTTP door.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port.
+    pub listen: String,
+    /// The address the outside uses.
+    pub public_url: String,
+    /// Largest body, bytes.
+    pub body_limit_bytes: usize,
+    /// Seconds to end after SIGTERM.
+    pub drain_seconds: u64,
+}
+
+/// The REST API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSettings {
+    /// The key that opens it.
+    pub host_key: SecretString,
+}
+
+/// Product time.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSettings {
+    /// Product seconds per machine second.
+    pub rate: f64,
+    /// Where the two are equal, milliseconds since 1970; 0: at the start.
+    pub origin_millis: i64,
+}
+
+/// The database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// `full` or `off`.
+    pub synchronous: String,
+    /// Reading connections.
+    pub readers: u32,
+}
+
+/// The pipeline.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineSettings {
+    /// Workers; 0: one for each core.
+    pub workers: usize,
+    /// Lanes taken at once.
+    pub batch: usize,
+    /// Events known to the scheduler at once.
+    pub window: usize,
+}
+
+/// Limits of plugins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSettings {
+    /// Fuel of one run.
+    pub fuel: u64,
+    /// Sum of a run's memories, bytes.
+    pub memory_bytes: usize,
+    /// Seconds until a run is given up.
+    pub wall_seconds: u64,
+    /// The watched folder; empty: none.
+    pub folder: PathBuf,
+}
+
+/// The webhook door.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Deliveries that wait to be stored at once.
+    pub max_waiting: usize,
+    /// Whether the legacy signature is accepted.
+    pub accept_legacy_rsa: bool,
+}
+
+/// GHL.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GhlSettings {
+    /// API of live connections.
+    pub live_url: String,
+    /// API of sandbox connections.
+    pub sandbox_url: String,
+}
+
+/// A registration with GHL.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppSettings {
+    /// Its id here, part of the webhook path: letters, digits, hyphens.
+    pub id: String,
+    /// `live` or `sandbox`.
+    pub environment: String,
+    /// GHL's app id, which bodies carry as `appId`.
+    pub ghl_app_id: String,
+    /// GHL's client id.
+    #[serde(default)]
+    pub client_id: String,
+    /// Ed25519 public keys, PEM, against which `X-GHL-Signature` is checked.
+    pub ed25519_keys: Vec<String>,
+    /// RSA public keys, PEM, for the legacy `X-WH-Signature`.
+    #[serde(default)]
+    pub rsa_keys: Vec<String>,
+}
+
+/// A Rankr customer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSettings {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A tenant's link to a location.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionSettings {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Through which app.
+    pub app: String,
+    /// GHL's location.
+    pub location: String,
+    /// An access token of the location.
+    pub access_token: SecretString,
+    /// Granted scopes, space separated.
+    #[serde(default)]
+    pub scopes: String,
+}

@@ -1,0 +1,328 @@
+//! What one event's end writes: its state, runs, mirror, records, links, timeline and dead letters, all or
+//! nothing, many events to a commit.
+
+use super::rows::{self, Binder, Shape};
+use super::{Connection, Store, StoreError};
+use crate::domain::{AssignmentId, ConnectionId, GhlId, ObjectKind, RankrId, Sequence, TenantId, Timestamp, VersionId};
+
+/// How an event stands after its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventEnd {
+    /// All of it is done.
+    Done,
+    /// Done together with the event of that sequence, in one run.
+    Folded(Sequence),
+    /// At least one assignment finally failed; the others stand.
+    Dead,
+    /// To be tried again at that moment; nothing else of the event is committed.
+    Waiting(Timestamp),
+}
+
+/// An event's row.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Which event.
+    pub sequence: Sequence,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How it stands.
+    pub end: EventEnd,
+    /// The place of its run in the order of runs.
+    pub run_order: i64,
+    /// Tries so far.
+    pub attempts: i64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One call of a plugin.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// On which event.
+    pub sequence: Sequence,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// For which assignment.
+    pub assignment: AssignmentId,
+    /// Which version ran.
+    pub version: VersionId,
+    /// `mapping` or `reaction`.
+    pub interface: &'static str,
+    /// The outcome's word.
+    pub outcome: &'static str,
+    /// What failed, without personal data.
+    pub detail: Option<String>,
+    /// Fuel used.
+    pub fuel: i64,
+    /// Machine time, microseconds.
+    pub micros: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The lines it logged, as JSON, if any.
+    pub log: Option<String>,
+}
+
+/// The mirror of one GHL object.
+#[derive(Clone, Debug)]
+pub struct MirrorRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Through which connection it is known.
+    pub connection: ConnectionId,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// GHL's id.
+    pub ghl_id: GhlId,
+    /// GHL's id of its contact.
+    pub contact: Option<GhlId>,
+    /// The stamped fields, JSON.
+    pub fields: String,
+    /// When it was deleted, by source time.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A record and its link.
+#[derive(Clone, Debug)]
+pub struct RecordRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Rankr's id.
+    pub id: RankrId,
+    /// Its fields, JSON.
+    pub fields: String,
+    /// Its fields' provenance, JSON.
+    pub provenance: String,
+    /// When.
+    pub at: Timestamp,
+    /// When its object was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A link to store if it is not there yet.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What is linked.
+    pub kind: ObjectKind,
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// GHL's id.
+    pub ghl_id: GhlId,
+    /// Rankr's id.
+    pub rankr_id: RankrId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A timeline entry.
+#[derive(Clone, Debug)]
+pub struct TimelineRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Rankr's id of the contact.
+    pub contact: Option<RankrId>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Of which event.
+    pub sequence: Sequence,
+    /// The entry's kind.
+    pub kind: &'static str,
+    /// The entry, JSON.
+    pub entry: String,
+}
+
+/// A final failure, kept for a person.
+#[derive(Clone, Debug)]
+pub struct DeadLetterRow {
+    /// Which event.
+    pub sequence: Sequence,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which assignment failed.
+    pub assignment: AssignmentId,
+    /// Which version ran.
+    pub version: VersionId,
+    /// The outcome's word.
+    pub outcome: &'static str,
+    /// What failed, without personal data.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// All that the end of a run of events writes.
+#[derive(Clone, Debug, Default)]
+pub struct EventCommit {
+    /// The events; several when they were folded.
+    pub events: Vec<EventRow>,
+    /// The plugin calls.
+    pub runs: Vec<RunRow>,
+    /// The mirror's rows, whole.
+    pub mirror: Vec<MirrorRow>,
+    /// The records, whole.
+    pub records: Vec<RecordRow>,
+    /// New links.
+    pub links: Vec<LinkRow>,
+    /// Timeline entries.
+    pub timeline: Vec<TimelineRow>,
+    /// Final failures.
+    pub dead_letters: Vec<DeadLetterRow>,
+}
+
+const EVENTS: Shape = Shape {
+    head: "INSERT INTO events (sequence, tenant, state, run_order, attempts, next_at, folded_into, ended_at)",
+    columns: 8,
+    tail: "ON CONFLICT (sequence) DO UPDATE SET state = excluded.state, run_order = excluded.run_order, \
+           attempts = excluded.attempts, next_at = excluded.next_at, folded_into = excluded.folded_into, \
+           ended_at = excluded.ended_at WHERE events.state NOT IN ('done', 'dead')",
+};
+const RUNS: Shape = Shape {
+    head: "INSERT INTO runs (tenant, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log)",
+    columns: 11,
+    tail: "",
+};
+const MIRROR: Shape = Shape {
+    head: "INSERT INTO mirror (tenant, connection, kind, ghl_id, contact, fields, deleted_at)",
+    columns: 7,
+    tail: "ON CONFLICT (connection, kind, ghl_id) DO UPDATE SET contact = excluded.contact, \
+           fields = excluded.fields, deleted_at = excluded.deleted_at",
+};
+const RECORDS: Shape = Shape {
+    head: "INSERT INTO records (tenant, kind, id, fields, provenance, created_at, updated_at, deleted_at)",
+    columns: 8,
+    tail: "ON CONFLICT (tenant, kind, id) DO UPDATE SET fields = excluded.fields, provenance = excluded.provenance, \
+           updated_at = excluded.updated_at, deleted_at = excluded.deleted_at",
+};
+const LINKS: Shape = Shape {
+    head: "INSERT INTO links (tenant, kind, connection, ghl_id, rankr_id, made_at)",
+    columns: 6,
+    tail: "ON CONFLICT (tenant, kind, connection, ghl_id) DO NOTHING",
+};
+const TIMELINE: Shape =
+    Shape { head: "INSERT INTO timeline (tenant, contact, at, sequence, kind, entry)", columns: 6, tail: "" };
+const DEAD_LETTERS: Shape = Shape {
+    head: "INSERT INTO dead_letters (sequence, assignment, tenant, version, outcome, detail, died_at)",
+    columns: 7,
+    tail: "ON CONFLICT (sequence, assignment) DO UPDATE SET version = excluded.version, outcome = excluded.outcome, \
+           detail = excluded.detail, died_at = excluded.died_at, resolved_at = NULL",
+};
+
+fn bind_event(row: &EventRow, to: &mut Binder) {
+    let (state, next_at, folded_into, ended_at) = match row.end {
+        EventEnd::Done => ("done", None, None, Some(row.at)),
+        EventEnd::Folded(into) => ("done", None, Some(into.0), Some(row.at)),
+        EventEnd::Dead => ("dead", None, None, Some(row.at)),
+        EventEnd::Waiting(until) => ("waiting", Some(until), None, None),
+    };
+    to.add(row.sequence.0)
+        .add(row.tenant.as_str().to_owned())
+        .add(state)
+        .add(row.run_order)
+        .add(row.attempts)
+        .add(next_at.map(Timestamp::millis))
+        .add(folded_into)
+        .add(ended_at.map(Timestamp::millis));
+}
+
+fn bind_run(row: &RunRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.sequence.0)
+        .add(row.assignment.as_str().to_owned())
+        .add(row.version.as_str().to_owned())
+        .add(row.interface)
+        .add(row.outcome)
+        .add(row.detail.clone())
+        .add(row.fuel)
+        .add(row.micros)
+        .add(row.at.millis())
+        .add(row.log.clone());
+}
+
+fn bind_mirror(row: &MirrorRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.connection.as_str().to_owned())
+        .add(row.kind.as_str())
+        .add(row.ghl_id.as_str().to_owned())
+        .add(row.contact.as_ref().map(|id| id.as_str().to_owned()))
+        .add(row.fields.clone())
+        .add(row.deleted_at.map(Timestamp::millis));
+}
+
+fn bind_record(row: &RecordRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.kind.as_str())
+        .add(row.id.as_str().to_owned())
+        .add(row.fields.clone())
+        .add(row.provenance.clone())
+        .add(row.at.millis())
+        .add(row.at.millis())
+        .add(row.deleted_at.map(Timestamp::millis));
+}
+
+fn bind_link(row: &LinkRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.kind.as_str())
+        .add(row.connection.as_str().to_owned())
+        .add(row.ghl_id.as_str().to_owned())
+        .add(row.rankr_id.as_str().to_owned())
+        .add(row.at.millis());
+}
+
+fn bind_timeline(row: &TimelineRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.contact.as_ref().map(|id| id.as_str().to_owned()))
+        .add(row.at.millis())
+        .add(row.sequence.0)
+        .add(row.kind)
+        .add(row.entry.clone());
+}
+
+fn bind_dead_letter(row: &DeadLetterRow, to: &mut Binder) {
+    to.add(row.sequence.0)
+        .add(row.assignment.as_str().to_owned())
+        .add(row.tenant.as_str().to_owned())
+        .add(row.version.as_str().to_owned())
+        .add(row.outcome)
+        .add(row.detail.clone())
+        .add(row.at.millis());
+}
+
+/// Writes all commits in the caller's transaction, table by table. Two commits of a group never touch the
+/// same row twice in one statement: the pipeline has one run of a lane under way at a time.
+pub(super) async fn write_all(connection: &mut Connection, commits: &[EventCommit]) -> Result<(), StoreError> {
+    if commits.is_empty() {
+        return Ok(());
+    }
+    let all = |part: fn(&EventCommit) -> usize| commits.iter().map(part).sum::<usize>();
+    macro_rules! write {
+        ($part:ident, $shape:expr, $bind:expr) => {
+            if all(|commit| commit.$part.len()) > 0 {
+                let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.$part).collect();
+                rows::insert(connection, $shape, &rows, |row, to| $bind(row, to)).await?;
+            }
+        };
+    }
+    write!(events, EVENTS, bind_event);
+    write!(runs, RUNS, bind_run);
+    write!(mirror, MIRROR, bind_mirror);
+    write!(records, RECORDS, bind_record);
+    write!(links, LINKS, bind_link);
+    write!(timeline, TIMELINE, bind_timeline);
+    write!(dead_letters, DEAD_LETTERS, bind_dead_letter);
+    Ok(())
+}
+
+impl Store {
+    /// Writes the end of a run of events, in a commit shared with what else arrives. Cross-tenant: the pipeline
+    /// works for all.
+    ///
+    /// # Errors
+    /// When the commit failed: then nothing of it is stored and the events are as before.
+    pub async fn commit_event(&self, commit: EventCommit) -> Result<(), StoreError> {
+        self.writer.commit(commit).await
+    }
+}
+

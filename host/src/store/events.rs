@@ -1,0 +1,167 @@
+//! What became of each event: the feeder's pages, the open ones at a start, the listing.
+
+use super::{Store, StoreError};
+use crate::domain::{Cause, Lane, Sequence, TenantId, Timestamp};
+use crate::store::inbox::SlimEvent;
+use serde::Serialize;
+use sqlx::Row as _;
+use std::sync::Arc;
+
+/// An event and what became of it, as the API shows it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct EventListing {
+    /// Its place in the order of ingest.
+    pub sequence: i64,
+    /// Whose it is.
+    pub tenant: String,
+    /// Through which connection it came.
+    pub connection: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Why it exists.
+    pub cause: String,
+    /// The unit of order it belongs to.
+    pub lane: String,
+    /// The sender's id of the delivery.
+    pub webhook_id: Option<String>,
+    /// When it was received, RFC 3339.
+    pub received_at: String,
+    /// When it happened by its source's own time, RFC 3339.
+    pub source_time: String,
+    /// `received`, `waiting`, `done` or `dead`.
+    pub state: String,
+    /// The place of its last run in the order of runs; absent before the first.
+    pub run_order: Option<i64>,
+    /// The event it was folded into: both were done in one run.
+    pub folded_into: Option<i64>,
+    /// Tries so far.
+    pub attempts: i64,
+}
+
+const LISTING: &str = "SELECT i.sequence, i.tenant, i.connection, i.event_type, i.cause, i.lane, i.webhook_id, \
+    i.received_at, i.source_time, coalesce(e.state, 'received') AS state, e.run_order, e.folded_into, \
+    coalesce(e.attempts, 0) AS attempts FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
+    WHERE i.sequence > $1 AND ($2 IS NULL OR i.tenant = $2) ORDER BY i.sequence LIMIT $3";
+
+/// An event that had not ended when it was read, for the feeder.
+pub type OpenEvent = SlimEvent;
+
+const OPEN: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
+    e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
+    WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $2";
+
+impl Store {
+    /// A page of events after `after`, oldest first; all tenants' when `tenant` is `None`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_events(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Vec<EventListing>, StoreError> {
+        let rows = sqlx::query(LISTING)
+            .bind(after.0)
+            .bind(tenant.map(|id| id.as_str().to_owned()))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(EventListing {
+                    sequence: row.try_get(0)?,
+                    tenant: row.try_get(1)?,
+                    connection: row.try_get(2)?,
+                    event_type: row.try_get(3)?,
+                    cause: row.try_get(4)?,
+                    lane: row.try_get(5)?,
+                    webhook_id: row.try_get(6)?,
+                    received_at: Timestamp::from_millis(row.try_get(7)?).to_rfc3339(),
+                    source_time: Timestamp::from_millis(row.try_get(8)?).to_rfc3339(),
+                    state: row.try_get(9)?,
+                    run_order: row.try_get(10)?,
+                    folded_into: row.try_get(11)?,
+                    attempts: row.try_get(12)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Events after `after` that have not ended, oldest first. Cross-tenant: the feeder works for all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_events(&self, after: Sequence, limit: i64) -> Result<Vec<OpenEvent>, StoreError> {
+        let rows = sqlx::query(OPEN).bind(after.0).bind(limit).fetch_all(&self.readers).await?;
+        rows.iter()
+            .map(|row| {
+                let cause: String = row.try_get(4)?;
+                Ok(SlimEvent {
+                    sequence: Sequence(row.try_get(0)?),
+                    tenant: TenantId::from(row.try_get::<String, _>(1)?),
+                    lane: Lane::from(row.try_get::<String, _>(2)?),
+                    event_type: Arc::from(row.try_get::<String, _>(3)?),
+                    cause: Cause::parse(&cause)
+                        .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
+                    attempts: row.try_get(5)?,
+                    not_before: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_millis),
+                })
+            })
+            .collect()
+    }
+
+    /// The greatest place in the order of runs so far. Cross-tenant: there is one order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_run_order(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT coalesce(max(run_order), 0) FROM events").fetch_one(&self.readers).await?)
+    }
+
+    /// The sequence up to which every event had ended when it was noted. Cross-tenant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ended_up_to(&self) -> Result<Sequence, StoreError> {
+        let value: Option<i64> = sqlx::query_scalar("SELECT value FROM progress WHERE name = 'ended_up_to'")
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(Sequence(value.unwrap_or(0)))
+    }
+
+    /// Notes the sequence up to which every event has ended, so that a start need not look at them. Cross-tenant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_ended_up_to(&self, sequence: Sequence) -> Result<(), StoreError> {
+        self.writer
+            .work(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "INSERT INTO progress (name, value) VALUES ('ended_up_to', $1) \
+                         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    )
+                    .bind(sequence.0)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// How many events stand in each state. Cross-tenant: for operators.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_events(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT coalesce(e.state, 'received'), count(*) FROM inbox i \
+             LEFT JOIN events e ON e.sequence = i.sequence GROUP BY 1 ORDER BY 1",
+        )
+        .fetch_all(&self.readers)
+        .await?)
+    }
+}

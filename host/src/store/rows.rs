@@ -1,0 +1,111 @@
+//! Many rows in few statements: one `INSERT` of up to 64 rows, in fixed sizes so that each is prepared once.
+
+use super::{Connection, Engine, Row, StoreError};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Type};
+use std::fmt::Write as _;
+
+/// Rows in one statement, largest first; any count is made of these.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
+
+type Args = <Engine as sqlx::Database>::Arguments;
+
+/// The words around the rows of a statement.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// `INSERT INTO t (a, b)`.
+    pub(super) head: &'static str,
+    /// How many columns a row has.
+    pub(super) columns: usize,
+    /// `ON CONFLICT …`, `RETURNING …`, or nothing.
+    pub(super) tail: &'static str,
+}
+
+/// Collects the values of a statement; the first that can't be encoded fails the statement.
+pub(super) struct Binder {
+    args: Args,
+    fault: Option<sqlx::Error>,
+}
+
+impl Binder {
+    /// Adds the next value.
+    pub(super) fn add<'t, T: Encode<'t, Engine> + Type<Engine>>(&mut self, value: T) -> &mut Self {
+        if let Err(error) = self.args.add(value) {
+            self.fault.get_or_insert(sqlx::Error::Encode(error));
+        }
+        self
+    }
+}
+
+/// Inserts all rows; `bind` adds one row's values.
+pub(super) async fn insert<T: Sync>(
+    connection: &mut Connection,
+    shape: Shape,
+    rows: &[T],
+    bind: fn(&T, &mut Binder),
+) -> Result<(), StoreError> {
+    for (sql, args) in statements(shape, rows, bind)? {
+        sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Inserts all rows and collects what the statement returns.
+pub(super) async fn insert_returning<T: Sync>(
+    connection: &mut Connection,
+    shape: Shape,
+    rows: &[T],
+    bind: fn(&T, &mut Binder),
+) -> Result<Vec<Row>, StoreError> {
+    let mut returned = Vec::with_capacity(rows.len());
+    for (sql, args) in statements(shape, rows, bind)? {
+        returned.extend(sqlx::query_with(AssertSqlSafe(sql), args).fetch_all(&mut *connection).await?);
+    }
+    Ok(returned)
+}
+
+fn statements<T>(shape: Shape, rows: &[T], bind: fn(&T, &mut Binder)) -> Result<Vec<(String, Args)>, StoreError> {
+    let mut made = Vec::new();
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
+        let (chunk, after) = rest.split_at(size);
+        rest = after;
+        let mut binder = Binder { args: Args::default(), fault: None };
+        for row in chunk {
+            bind(row, &mut binder);
+        }
+        if let Some(fault) = binder.fault {
+            return Err(fault.into());
+        }
+        made.push((text(shape, size), binder.args));
+    }
+    Ok(made)
+}
+
+fn text(shape: Shape, rows: usize) -> String {
+    let mut sql = String::with_capacity(shape.head.len() + shape.tail.len() + rows * shape.columns * 6 + 16);
+    sql.push_str(shape.head);
+    sql.push_str(" VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..shape.columns {
+            let comma = if column == 0 { "" } else { "," };
+            let _ignored_infallible = write!(sql, "{comma}${}", row * shape.columns + column + 1);
+        }
+        sql.push(')');
+    }
+    sql.push(' ');
+    sql.push_str(shape.tail);
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_count_through_all_rows() {
+        let shape = Shape { head: "INSERT INTO t (a, b)", columns: 2, tail: "ON CONFLICT DO NOTHING" };
+        assert_eq!(text(shape, 2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
+    }
+}

@@ -1,0 +1,185 @@
+//! One delivery from its raw bytes to its stored row.
+
+use super::share::Shares;
+use super::verify::{Signatures, Verifier};
+use crate::domain::{AppId, Cause, Clock, Envelope, Lane, ObjectKind, Timestamp, shape_of};
+use crate::store::{Appended, InboxRow, Store, StoreError};
+use crate::tenants::{App, Assignments, Connection, DirectoryCell};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A delivery as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The app in the path.
+    pub app: &'a AppId,
+    /// The signature headers.
+    pub signatures: Signatures<'a>,
+    /// The raw body.
+    pub body: &'a [u8],
+}
+
+/// What became of a delivery that is answered 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// Stored and synced, or stored before.
+    Stored(Appended),
+    /// Nobody wants that type; counted.
+    Unwanted,
+    /// No connection receives for that location; counted.
+    Unaddressed,
+}
+
+/// Why a delivery is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The path names no app.
+    #[error("no app is registered under this path")]
+    UnknownApp,
+    /// No key of the app signed these bytes.
+    #[error("the signature does not fit the body and the keys of this app")]
+    BadSignature,
+    /// The body is no event.
+    #[error("the body is no webhook event: {0}")]
+    BadBody(&'static str),
+    /// The body was signed for another app.
+    #[error("the body's appId is not that of this path's app")]
+    OtherApp,
+    /// Too much waits to be stored; GHL tries again.
+    #[error("too many deliveries are waiting; try again")]
+    Overloaded,
+    /// It could not be stored; GHL tries again.
+    #[error("the delivery could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// The webhook door. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    store: Store,
+    clock: Clock,
+    directory: DirectoryCell,
+    assignments: Assignments,
+    shares: Arc<Shares>,
+    verifiers: Arc<RwLock<HashMap<AppId, Arc<Verifier>>>>,
+}
+
+impl Ingest {
+    /// A door over these rooms; `max_waiting` deliveries may wait to be stored at once.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, directory: DirectoryCell, assignments: Assignments, max_waiting: usize) -> Self {
+        Self { store, clock, directory, assignments, shares: Shares::new(max_waiting), verifiers: Arc::default() }
+    }
+
+    /// Takes the keys of all apps anew.
+    ///
+    /// # Errors
+    /// When a key is none; the old ones stay.
+    pub fn take_keys(&self, accept_legacy_rsa: bool) -> Result<(), super::KeyError> {
+        let mut fresh = HashMap::new();
+        for app in self.directory.get().apps() {
+            fresh.insert(app.id.clone(), Arc::new(Verifier::new(app, accept_legacy_rsa)?));
+        }
+        *self.verifiers.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Verifies, addresses and stores a delivery. When it returns `Ok`, answer 200: what had to be kept is synced.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is stored then.
+    pub async fn take(&self, delivery: Delivery<'_>) -> Result<Ingested, Refusal> {
+        let verifier = {
+            let verifiers = self.verifiers.read().unwrap_or_else(PoisonError::into_inner);
+            verifiers.get(delivery.app).cloned()
+        };
+        let verifier = verifier.ok_or(Refusal::UnknownApp)?;
+        if !verifier.holds(delivery.body, delivery.signatures) {
+            return Err(Refusal::BadSignature);
+        }
+        let directory = self.directory.get();
+        let app = directory.app(delivery.app).ok_or(Refusal::UnknownApp)?;
+        let body = std::str::from_utf8(delivery.body).map_err(|_not_utf8| Refusal::BadBody("it is not UTF-8"))?;
+        let envelope: Envelope =
+            serde_json::from_str(body).map_err(|_not_json| Refusal::BadBody("it is no JSON object with a type"))?;
+        if envelope.event_type.is_empty() {
+            return Err(Refusal::BadBody("it has no type"));
+        }
+        if envelope.app_id.as_deref().is_some_and(|id| id != app.ghl_app_id) {
+            return Err(Refusal::OtherApp);
+        }
+        let Some(connection) = envelope.location().and_then(|location| directory.receiver(&app.id, location)) else {
+            metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
+            return Ok(Ingested::Unaddressed);
+        };
+        if !connection.receiving {
+            metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
+            return Ok(Ingested::Unaddressed);
+        }
+        if !self.wanted(&envelope, connection) {
+            metrics::counter!("mapwright_webhooks_unwanted_total").increment(1);
+            return Ok(Ingested::Unwanted);
+        }
+        #[cfg(feature = "test-support")]
+        if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DropEvent) {
+            return Ok(Ingested::Unwanted);
+        }
+        let _place = self.shares.enter(&connection.tenant).ok_or(Refusal::Overloaded)?;
+        let row = self.row(app, connection, &envelope, body);
+        Ok(Ingested::Stored(self.store.append(row).await?))
+    }
+
+    /// Whether an active assignment names the type, or it belongs to a contact's timeline.
+    fn wanted(&self, envelope: &Envelope, connection: &Connection) -> bool {
+        shape_of(&envelope.event_type).kind != ObjectKind::Other
+            || envelope.contact().is_some()
+            || self.assignments.of(&connection.tenant).iter().any(|version| version.wants(&envelope.event_type))
+    }
+
+    fn row(&self, app: &App, connection: &Connection, envelope: &Envelope, body: &str) -> InboxRow {
+        let received_at = self.clock.now();
+        InboxRow {
+            dedupe: dedupe_key(app, envelope.webhook_id.as_deref(), body),
+            tenant: connection.tenant.clone(),
+            connection: connection.id.clone(),
+            event_type: Arc::from(envelope.event_type.as_str()),
+            cause: Cause::Live,
+            lane: lane_of(envelope, connection),
+            webhook_id: envelope.webhook_id.as_deref().map(Arc::from),
+            received_at,
+            source_time: envelope.timestamp.as_deref().and_then(Timestamp::parse).unwrap_or(received_at),
+            body: Arc::from(body),
+        }
+    }
+}
+
+/// The lane: contact, else object, else connection.
+fn lane_of(envelope: &Envelope, connection: &Connection) -> Lane {
+    match (envelope.contact(), envelope.object_id()) {
+        (Some(contact), _) => Lane::new(format!("{}/contact:{contact}", connection.id)),
+        (None, Some(object)) => {
+            let kind = shape_of(&envelope.event_type).kind.as_str();
+            Lane::new(format!("{}/{kind}:{object}", connection.id))
+        }
+        (None, None) => Lane::new(format!("{}/", connection.id)),
+    }
+}
+
+/// 16 bytes that are the same for the same delivery: over app and webhook id, or over the body where it has none.
+fn dedupe_key(app: &App, webhook_id: Option<&str>, body: &str) -> [u8; 16] {
+    use aws_lc_rs::digest::{Context, SHA256};
+    let mut hash = Context::new(&SHA256);
+    hash.update(app.id.as_str().as_bytes());
+    match webhook_id {
+        Some(id) => {
+            hash.update(b"\0id\0");
+            hash.update(id.as_bytes());
+        }
+        None => {
+            hash.update(b"\0body\0");
+            hash.update(body.as_bytes());
+        }
+    }
+    let digest = hash.finish();
+    digest.as_ref().first_chunk::<16>().copied().unwrap_or_default()
+}
