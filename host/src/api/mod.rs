@@ -1,1 +1,18 @@
-//! The HTTP door for programs.
+//! The HTTP door for programs: webhooks in, `/v1` for Rankr and operators, health for whoever runs the process.
+//!
+//! Handlers translate; what is decided is decided below. Statuses and problem documents are made in `problem`
+//! and nowhere else.
+
+mod auth;
+mod events;
+mod health;
+mod page;
+mod problem;
+mod records;
+mod serve;
+mod state;
+mod timeline;
+mod webhooks;
+
+pub use serve::{Door, openapi};
+pub use state::{ApiState, HostKey};

@@ -2,12 +2,14 @@
 //! environment.
 
 mod environment;
+mod failpoint;
 mod load;
 #[cfg(feature = "test-support")]
 pub mod sabotage;
 mod settings;
 
 pub use environment::variable;
+pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{
     ApiSettings, AppSettings, ClockSettings, ConnectionSettings, DatabaseSettings, DataSettings, GhlSettings,

@@ -1,1 +1,17 @@
-//! One event's journey from the inbox to its end.
+//! One event's journey: from the inbox through the mirror and the plugins to one commit.
+//!
+//! Runs follow the order of ingest within a lane; lanes run beside each other, tenants get even shares of worker
+//! time. A run never waits on the network.
+
+mod feeder;
+mod journey;
+mod merge;
+mod mirror;
+mod payload;
+mod runs;
+mod scheduler;
+mod worker;
+
+pub use runs::{MappingCall, ObjectState, PluginRunner, RunEnd, RunResult, Running};
+pub use scheduler::SchedulerStatus;
+pub use worker::{Pipeline, PipelineParts, WorkerSettings};

@@ -180,7 +180,7 @@ impl Writer {
         let mut transaction = self.connection.begin().await?;
         let appended = inbox::append_all(&mut transaction, rows).await?;
         commit::write_all(&mut transaction, commits).await?;
-        fail::fail_point!("inside-ingest-commit", |_| Err(StoreError::Closed));
+        crate::config::failpoint("inside-commit");
         transaction.commit().await?;
         Ok(appended)
     }

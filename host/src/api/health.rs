@@ -1,0 +1,46 @@
+//! `/healthz` says that the process lives, `/readyz` that it can do its work.
+
+use super::problem::Problem;
+use super::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+/// How the host is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    status: &'static str,
+    /// This build's version.
+    version: &'static str,
+    /// Events known to the pipeline and not ended.
+    events_open: usize,
+    /// Product time, RFC 3339.
+    now: String,
+}
+
+/// Says that the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "It lives", body = Health)))]
+pub(super) async fn live(State(state): State<ApiState>) -> Json<Health> {
+    Json(health(&state))
+}
+
+/// Says that the host can do its work.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200, description = "It works", body = Health), (status = 503, description = "It can't", body = Problem)))]
+pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, Problem> {
+    state.store.ping().await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "not ready: the database does not answer");
+        Problem::unavailable("The database does not answer.")
+    })?;
+    Ok(Json(health(&state)))
+}
+
+fn health(state: &ApiState) -> Health {
+    Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        events_open: (state.pipeline)().events,
+        now: state.clock.now().to_rfc3339(),
+    }
+}

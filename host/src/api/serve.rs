@@ -1,0 +1,74 @@
+//! The router, and the listener that serves it until it is told to stop.
+
+use super::state::ApiState;
+use super::{auth, events, health, records, timeline, webhooks};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(title = "Mapwright", description = "Keeps Rankr and GoHighLevel in step."))]
+struct Description;
+
+fn keyed() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(events::list)).routes(routes!(records::list)).routes(routes!(timeline::list))
+}
+
+fn open() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(webhooks::take))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+/// The API's `OpenAPI` document, generated from the code.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    open().merge(keyed()).to_openapi()
+}
+
+fn router(state: ApiState) -> Router {
+    let limit = DefaultBodyLimit::max(state.body_limit_bytes);
+    let (keyed, _) = keyed().route_layer(from_fn_with_state(state.clone(), auth::require_key)).split_for_parts();
+    let (open, _) = open().split_for_parts();
+    open.merge(keyed).layer(limit).layer(tower_http::catch_panic::CatchPanicLayer::new()).with_state(state)
+}
+
+/// The open door.
+pub struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Door {
+    /// Binds the address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub async fn bind(listen: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it really listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then finishes the requests under way.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn serve(self, state: ApiState, stop: CancellationToken) -> std::io::Result<()> {
+        axum::serve(self.listener, router(state)).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    }
+}

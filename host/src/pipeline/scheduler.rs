@@ -1,0 +1,357 @@
+//! Which lane runs next: lanes in the order of ingest, tenants by deficit round robin over worker time.
+//!
+//! It holds slim entries only; bodies stay in the database until a worker takes the lane.
+
+use crate::domain::{Cause, Lane, TenantId, Timestamp};
+use crate::store::SlimEvent;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Worker time a tenant is given a round: long enough to amortise the turn, short enough that ten tenants come
+/// round within a tenth of a second.
+const QUANTUM: Duration = Duration::from_millis(10);
+/// What a run is taken to cost until its tenant has had one.
+const FIRST_GUESS: Duration = Duration::from_micros(200);
+/// Adjacent events of one lane that a worker takes together, for folding.
+const RUN_AHEAD: usize = 16;
+
+/// A lane taken by a worker, with the events to run now.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    /// Whose it is.
+    pub(super) tenant: TenantId,
+    /// Which lane.
+    pub(super) lane: Lane,
+    /// Adjacent events of one type and cause, oldest first; never empty.
+    pub(super) events: Vec<SlimEvent>,
+    /// The place of this run in the order of runs.
+    pub(super) run_order: i64,
+    charged: Duration,
+}
+
+/// What became of the events of a taken lane.
+#[derive(Clone, Debug)]
+pub(super) enum Ended {
+    /// The first `n` events have ended; the rest, if any, go back to the head of the lane.
+    First(usize),
+    /// None has; the lane waits until that moment.
+    Later(Timestamp),
+}
+
+/// How much there is to do, for people and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerStatus {
+    /// Events known and not ended.
+    pub events: usize,
+    /// Lanes that have events.
+    pub lanes: usize,
+}
+
+#[derive(Default)]
+struct LaneQueue {
+    tenant: Option<TenantId>,
+    events: VecDeque<SlimEvent>,
+    busy: bool,
+    not_before: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct TenantQueue {
+    ready: VecDeque<Lane>,
+    deficit_micros: i64,
+    guess: Option<Duration>,
+    in_round: bool,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<Lane, LaneQueue>,
+    tenants: HashMap<TenantId, TenantQueue>,
+    round: VecDeque<TenantId>,
+    resting: BTreeSet<(Timestamp, Lane)>,
+    open: BTreeSet<i64>,
+    fed_up_to: i64,
+    run_order: i64,
+}
+
+/// The lanes and their order. One for the process.
+pub(super) struct Scheduler {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Scheduler {
+    pub(super) fn new(last_run_order: i64) -> Self {
+        Self {
+            state: Mutex::new(State { run_order: last_run_order, ..State::default() }),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds events in the order of ingest.
+    pub(super) fn feed(&self, events: Vec<SlimEvent>) {
+        let mut state = self.state();
+        for event in events {
+            state.fed_up_to = state.fed_up_to.max(event.sequence.0);
+            state.open.insert(event.sequence.0);
+            let lane = event.lane.clone();
+            let queue = state.lanes.entry(lane.clone()).or_default();
+            let idle = queue.events.is_empty() && !queue.busy;
+            queue.tenant = Some(event.tenant.clone());
+            if idle && let Some(until) = event.not_before {
+                queue.not_before = Some(until);
+            }
+            queue.events.push_back(event);
+            if idle {
+                state.offer(lane);
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Events known and not ended.
+    pub(super) fn status(&self) -> SchedulerStatus {
+        let state = self.state();
+        SchedulerStatus { events: state.open.len(), lanes: state.lanes.len() }
+    }
+
+    /// Every event up to this sequence has ended.
+    pub(super) fn ended_up_to(&self) -> i64 {
+        let state = self.state();
+        state.open.first().map_or(state.fed_up_to, |first| first - 1)
+    }
+
+    /// Takes up to `most` lanes that are due at `now`; empty when there are none.
+    pub(super) fn take(&self, most: usize, now: Timestamp) -> Vec<Taken> {
+        let mut state = self.state();
+        state.wake(now);
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let Some(next) = state.take_one() else { break };
+            taken.push(next);
+        }
+        taken
+    }
+
+    /// When the next resting lane is due.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.state().resting.first().map(|(at, _)| *at)
+    }
+
+    /// Resolves when something may have become due.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Gives a lane back, charging its tenant the worker time it took.
+    pub(super) fn give_back(&self, taken: &Taken, ended: &Ended, took: Duration) {
+        let mut state = self.state();
+        state.charge(taken, took);
+        let freed = match ended {
+            Ended::First(count) => {
+                for event in taken.events.iter().take(*count) {
+                    state.open.remove(&event.sequence.0);
+                }
+                state.put_back(taken, taken.events.get(*count..).unwrap_or_default(), None)
+            }
+            Ended::Later(until) => state.put_back(taken, &taken.events, Some(*until)),
+        };
+        drop(state);
+        if freed {
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    /// Makes a lane ready, or lets it rest until it is due.
+    fn offer(&mut self, lane: Lane) {
+        let Some(queue) = self.lanes.get(&lane) else { return };
+        let Some(tenant) = queue.tenant.clone() else { return };
+        if let Some(until) = queue.not_before {
+            self.resting.insert((until, lane));
+            return;
+        }
+        let tenant_queue = self.tenants.entry(tenant.clone()).or_default();
+        tenant_queue.ready.push_back(lane);
+        if !tenant_queue.in_round {
+            tenant_queue.in_round = true;
+            // Whoever comes back starts even: unused time is not saved up.
+            tenant_queue.deficit_micros = tenant_queue.deficit_micros.min(0);
+            self.round.push_back(tenant);
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp) {
+        while self.resting.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, lane)) = self.resting.pop_first() else { return };
+            if let Some(queue) = self.lanes.get_mut(&lane) {
+                queue.not_before = None;
+                self.offer(lane);
+            }
+        }
+    }
+
+    fn take_one(&mut self) -> Option<Taken> {
+        // Each turn of the round either takes a lane, drops a tenant or adds a quantum, so it ends.
+        loop {
+            let tenant = self.round.front()?.clone();
+            let queue = self.tenants.entry(tenant.clone()).or_default();
+            let Some(lane) = (if queue.deficit_micros >= 0 { queue.ready.pop_front() } else { None }) else {
+                self.round.pop_front();
+                if queue.ready.is_empty() {
+                    queue.in_round = false;
+                } else {
+                    queue.deficit_micros += micros(QUANTUM);
+                    self.round.push_back(tenant);
+                }
+                continue;
+            };
+            let charged = queue.guess.unwrap_or(FIRST_GUESS);
+            queue.deficit_micros -= micros(charged);
+            self.run_order += 1;
+            let run_order = self.run_order;
+            let Some(lane_queue) = self.lanes.get_mut(&lane) else { continue };
+            lane_queue.busy = true;
+            let events = next_events(lane_queue);
+            if events.is_empty() {
+                lane_queue.busy = false;
+                continue;
+            }
+            return Some(Taken { tenant, lane, events, run_order, charged });
+        }
+    }
+
+    fn charge(&mut self, taken: &Taken, took: Duration) {
+        let queue = self.tenants.entry(taken.tenant.clone()).or_default();
+        queue.deficit_micros += micros(taken.charged) - micros(took);
+        let guess = queue.guess.map_or(took, |before| (before * 7 + took) / 8);
+        queue.guess = Some(guess);
+    }
+
+    /// Whether the lane may run again.
+    fn put_back(&mut self, taken: &Taken, rest: &[SlimEvent], until: Option<Timestamp>) -> bool {
+        let Some(queue) = self.lanes.get_mut(&taken.lane) else { return false };
+        queue.busy = false;
+        for event in rest.iter().rev() {
+            queue.events.push_front(event.clone());
+        }
+        queue.not_before = until;
+        if queue.events.is_empty() {
+            self.lanes.remove(&taken.lane);
+            false
+        } else {
+            self.offer(taken.lane.clone());
+            true
+        }
+    }
+}
+
+/// The events at the head of a lane that share type and cause; one that was tried before runs alone.
+fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
+    #[cfg(feature = "test-support")]
+    if queue.events.len() > 1 && crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::SwapOrder) {
+        return queue.events.remove(1).into_iter().collect();
+    }
+    let Some(first) = queue.events.pop_front() else { return Vec::new() };
+    let (event_type, cause, retried) = (first.event_type.clone(), first.cause, first.attempts > 0);
+    let mut events = vec![first];
+    while !retried
+        && events.len() < RUN_AHEAD
+        && cause != Cause::Test
+        && queue.events.front().is_some_and(|next| {
+            next.event_type == event_type && next.cause == cause && next.attempts == 0 && next.not_before.is_none()
+        })
+    {
+        events.extend(queue.events.pop_front());
+    }
+    events
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Sequence;
+    use std::sync::Arc;
+
+    fn event(sequence: i64, tenant: &str, lane: &str, event_type: &str) -> SlimEvent {
+        SlimEvent {
+            sequence: Sequence(sequence),
+            tenant: TenantId::from(tenant),
+            lane: Lane::from(lane),
+            event_type: Arc::from(event_type),
+            cause: Cause::Live,
+            attempts: 0,
+            not_before: None,
+        }
+    }
+
+    fn sequences(taken: &[Taken]) -> Vec<Vec<i64>> {
+        taken.iter().map(|it| it.events.iter().map(|event| event.sequence.0).collect()).collect()
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1000);
+
+    #[test]
+    fn a_lane_runs_one_batch_at_a_time_in_order() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![event(1, "t", "a", "U"), event(2, "t", "a", "U"), event(3, "t", "a", "D"), event(4, "t", "b", "U")]);
+        let first = scheduler.take(10, NOW);
+        assert_eq!(sequences(&first), [vec![1, 2], vec![4]]);
+        assert!(scheduler.take(10, NOW).is_empty());
+        scheduler.give_back(&first[0], &Ended::First(1), Duration::ZERO);
+        let second = scheduler.take(10, NOW);
+        assert_eq!(sequences(&second), [vec![2]]);
+        scheduler.give_back(&second[0], &Ended::First(1), Duration::ZERO);
+        assert_eq!(sequences(&scheduler.take(10, NOW)), [vec![3]]);
+        assert_eq!(scheduler.ended_up_to(), 2);
+    }
+
+    #[test]
+    fn a_retried_lane_rests_until_it_is_due() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![event(1, "t", "a", "U"), event(2, "t", "a", "U")]);
+        let taken = scheduler.take(1, NOW);
+        let until = NOW.plus(Duration::from_secs(5));
+        scheduler.give_back(&taken[0], &Ended::Later(until), Duration::ZERO);
+        assert!(scheduler.take(1, NOW).is_empty());
+        assert_eq!(scheduler.next_due(), Some(until));
+        assert_eq!(sequences(&scheduler.take(1, until)), [vec![1, 2]]);
+    }
+
+    #[test]
+    fn a_tenant_with_much_to_do_does_not_hold_up_the_others() {
+        let scheduler = Scheduler::new(0);
+        let flood = (1..=1000).map(|n| event(n, "loud", &format!("l{n}"), "U"));
+        let quiet = (1001..=1010).map(|n| event(n, "quiet", &format!("q{n}"), "U"));
+        scheduler.feed(flood.chain(quiet).collect());
+        let mut order = Vec::new();
+        loop {
+            let taken = scheduler.take(1, NOW);
+            let Some(next) = taken.first() else { break };
+            order.push(next.tenant.to_string());
+            scheduler.give_back(next, &Ended::First(1), Duration::from_millis(1));
+        }
+        let last_quiet = order.iter().rposition(|tenant| tenant == "quiet").unwrap();
+        assert!(last_quiet < 120, "the quiet tenant's last event ran as number {last_quiet}");
+        assert_eq!(order.len(), 1010);
+    }
+
+    #[test]
+    fn run_order_grows_from_where_it_ended() {
+        let scheduler = Scheduler::new(41);
+        scheduler.feed(vec![event(1, "t", "a", "U")]);
+        assert_eq!(scheduler.take(1, NOW)[0].run_order, 42);
+    }
+}
