@@ -1,1 +1,116 @@
-//! mapwright-sdk
+//! Write Mapwright plugins in ordinary Rust.
+//!
+//! A plugin is a WebAssembly component that sees only what it is granted and performs nothing: it gets an event and
+//! gives back what it wants. There is no clock, no randomness, no file and no network; the event brings `now` and a
+//! seed. So the same inputs always give the same result, and the host can repeat a run whenever it likes.
+//!
+//! # A mapping plugin
+//! ```
+//! use mapwright_sdk::{Event, Mapped, Mapping, Plugin, Record, RunError, export_plugin};
+//!
+//! /// What the person who activates the plugin chooses. Derives give the JSON Schema and the check.
+//! #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+//! pub struct Config {
+//!     /// Put in front of each name.
+//!     #[serde(default)]
+//!     prefix: String,
+//! }
+//!
+//! pub struct Greeter;
+//!
+//! impl Plugin for Greeter {
+//!     type Config = Config;
+//!     const NAME: &'static str = "greeter";
+//!     const VERSION: &'static str = "0.1.0";
+//!     const SUMMARY: &'static str = "Writes a greeting for each contact.";
+//!     const EVENTS: &'static [&'static str] = &["ContactCreate", "ContactUpdate"];
+//! }
+//!
+//! impl Mapping for Greeter {
+//!     fn map(event: &Event, _current: Option<&Record>, config: &Config) -> Result<Mapped, RunError> {
+//!         let contact = event.contact().ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
+//!         let name = contact.text("firstName").unwrap_or("you");
+//!         Ok(Mapped::contact().set("greeting", format!("{}{name}", config.prefix)))
+//!     }
+//! }
+//!
+//! export_plugin!(Greeter: mapping);
+//!
+//! // Plugins are tested natively, without WebAssembly:
+//! use mapwright_sdk::testing::{contact_event, prepared};
+//! let event = contact_event("ContactCreate").with("firstName", "Ada");
+//! let config = prepared::<Greeter>(r#"{"prefix": "Hello "}"#).unwrap();
+//! let mapped = Greeter::map(&event, None, &config).unwrap();
+//! assert_eq!(mapped.text("greeting"), Some("Hello Ada"));
+//! ```
+//!
+//! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, `serde` with `derive` and `schemars`.
+//! `mapwright plugin build` makes the `.wasm`, `mapwright plugin check` says whether a host would take it.
+//!
+//! # What a run may use
+//! 200 million units of fuel (about 50 ms), 32 MiB of memory, 1 MiB of output, 64 log lines. A run that passes a
+//! limit, panics or traps has done nothing; its event becomes a dead letter that can be run again with another version.
+
+mod config;
+mod fields;
+mod mapping;
+mod plugin;
+pub mod testing;
+
+/// What `export_plugin!` and the generated code refer to; not for authors.
+#[doc(hidden)]
+pub mod __bindings;
+#[doc(hidden)]
+pub mod __private;
+
+pub use __bindings::imports::mapwright::plugin::types::{
+    Cause, Event, Field, Object, ObjectKind, RankrRecord as Record, RunError, Timestamp, Value,
+};
+pub use mapping::{Mapped, Mapping};
+pub use plugin::{Capability, ConfigError, Plugin, log};
+
+/// Exports a type's implementations as a plugin: `export_plugin!(MyPlugin: mapping)`.
+///
+/// Name each interface the type implements; a missing implementation or a misspelt name is a compile error.
+#[macro_export]
+macro_rules! export_plugin {
+    ($plugin:ident : $($interface:ident),+ $(,)?) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            $crate::__export_one!($plugin descriptor);
+            $($crate::__export_one!($plugin $interface);)+
+        };
+        const _: () = {
+            $crate::__check_one!($plugin descriptor);
+            $($crate::__check_one!($plugin $interface);)+
+        };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_one {
+    ($plugin:ident descriptor) => {
+        $crate::__bindings::descriptor::export!($plugin with_types_in $crate::__bindings::descriptor);
+    };
+    ($plugin:ident mapping) => {
+        $crate::__bindings::mapping::export!($plugin with_types_in $crate::__bindings::mapping);
+    };
+    ($plugin:ident $other:ident) => {};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __check_one {
+    ($plugin:ident descriptor) => {
+        const fn is_plugin<T: $crate::Plugin>() {}
+        const _: () = is_plugin::<$plugin>();
+    };
+    ($plugin:ident mapping) => {
+        const fn is_mapping<T: $crate::Mapping>() {}
+        const _: () = is_mapping::<$plugin>();
+    };
+    ($plugin:ident $other:ident) => {
+        compile_error!(concat!("unknown interface `", stringify!($other), "`: expected `mapping`"));
+    };
+}

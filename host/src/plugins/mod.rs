@@ -1,1 +1,22 @@
 //! The WebAssembly runtime: packages checked, versions loaded, runs under limits. The only room that knows wasmtime.
+//!
+//! A run gets a fresh store and instance, fuel, a sum of memories, a wall limit and a capped output; whatever it
+//! does ends as an outcome of that run and never as a fault of the host.
+
+mod bindings;
+mod convert;
+mod describe;
+mod engine;
+mod error;
+mod limits;
+mod package;
+mod run;
+mod runtime;
+mod state;
+
+pub use describe::{CapabilityRequest, Description};
+pub use error::{ConfigFault, PackageError, PluginError, RunFailure};
+pub use limits::Limits;
+pub use package::Package;
+pub use run::{LogLine, MappedRecord, MappingInput, ObjectInput, RunReport};
+pub use runtime::{LoadedVersion, Runtime, RuntimeSettings};

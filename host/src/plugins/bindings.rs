@@ -1,0 +1,17 @@
+//! The contract as Rust types, generated; no other file names these modules.
+#![expect(missing_docs, reason = "generated from the contract, whose items are documented there")]
+#![expect(clippy::all, reason = "generated code is not ours to tidy")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    exports: { default: async },
+    include_component_type: true,
+    additional_derives: [PartialEq],
+});
+
+/// The contract in its binary form, for explaining mismatches in its own words.
+pub(super) const CONTRACT: &[u8] = COMPONENT_TYPE;
+
+pub(super) use self::exports::mapwright::plugin::{descriptor, mapping};
+pub(super) use self::mapwright::plugin::{log, types};

@@ -1,0 +1,117 @@
+//! What a run may use. Each limit is a key with its reason; hitting one is an outcome of the run.
+
+use std::time::Duration;
+use wasmtime::ResourceLimiter;
+
+/// The limits of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel, roughly one for each WebAssembly instruction. 200 million are about 50 ms: a thousand times a normal
+    /// mapping, and short enough that a spinner is no burden.
+    pub fuel: u64,
+    /// Fuel each call into the host costs, so that calling forever ends too: about the price of the call itself.
+    pub host_call_fuel: u64,
+    /// Machine time; passing it is the host's own fault (`stalled`), since fuel ends a guest long before.
+    pub wall: Duration,
+    /// Sum of all linear memories, bytes. Enough for a parser and tables, and for guests in other languages.
+    pub memory_bytes: usize,
+    /// Elements of all tables together.
+    pub table_elements: usize,
+    /// Bytes the host copies out of the guest for one call. A result is read whole before it is looked at.
+    pub copied_bytes: usize,
+    /// Bytes of a run's output once converted: all names and values.
+    pub output_bytes: usize,
+    /// Fields a mapping may name.
+    pub output_fields: usize,
+    /// Lines a run may log; more are dropped and counted.
+    pub log_lines: usize,
+    /// Bytes of one log line; more are cut.
+    pub log_line_bytes: usize,
+    /// Bytes `prepare` may give, since every run is handed them.
+    pub prepared_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 200_000_000,
+            host_call_fuel: 20_000,
+            wall: Duration::from_secs(5),
+            memory_bytes: 32 * 1024 * 1024,
+            table_elements: 20_000,
+            copied_bytes: 4 * 1024 * 1024,
+            output_bytes: 1024 * 1024,
+            output_fields: 1000,
+            log_lines: 64,
+            log_line_bytes: 2048,
+            prepared_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// Counts what a store grows, and says no beyond the limits.
+#[derive(Debug)]
+pub(super) struct Growth {
+    memory_left: usize,
+    tables_left: usize,
+    /// Whether memory was refused, to tell a failed allocation from another trap.
+    pub(super) memory_refused: bool,
+}
+
+impl Growth {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { memory_left: limits.memory_bytes, tables_left: limits.table_elements, memory_refused: false }
+    }
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        match self.memory_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => {
+                self.memory_left = left;
+                Ok(true)
+            }
+            None => {
+                self.memory_refused = true;
+                Ok(false)
+            }
+        }
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        match self.tables_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => {
+                self.tables_left = left;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_are_summed_to_the_very_byte() {
+        let mut growth = Growth::new(&Limits { memory_bytes: 100, ..Limits::default() });
+        assert!(growth.memory_growing(0, 60, None).unwrap());
+        assert!(growth.memory_growing(0, 40, None).unwrap());
+        assert!(!growth.memory_refused);
+        assert!(!growth.memory_growing(60, 61, None).unwrap());
+        assert!(growth.memory_refused);
+    }
+}

@@ -1,0 +1,83 @@
+//! What goes into a run and what comes out of it.
+
+use super::error::RunFailure;
+use crate::domain::{Cause, Fields, ObjectKind, Timestamp};
+use serde::Serialize;
+use std::time::Duration;
+
+/// A mapping run's inputs.
+#[derive(Clone, Debug)]
+pub struct MappingInput<'a> {
+    /// The event's id.
+    pub event_id: String,
+    /// Its type.
+    pub event_type: &'a str,
+    /// Why it exists.
+    pub cause: Cause,
+    /// When it happened.
+    pub source_time: Timestamp,
+    /// The time of the run.
+    pub now: Timestamp,
+    /// The seed of the run.
+    pub seed: u64,
+    /// GHL's id of the contact.
+    pub contact: Option<&'a str>,
+    /// The object as the host knows it.
+    pub object: Option<ObjectInput<'a>>,
+    /// The payload as it came.
+    pub raw: &'a str,
+    /// The record as it stands: kind, Rankr's id, fields.
+    pub current: Option<(ObjectKind, &'a str, &'a Fields)>,
+    /// What `prepare` gave.
+    pub prepared: &'a [u8],
+}
+
+/// An object as the host knows it.
+#[derive(Clone, Debug)]
+pub struct ObjectInput<'a> {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// GHL's id.
+    pub id: &'a str,
+    /// Whether this event deleted it.
+    pub deleted: bool,
+    /// Its fields.
+    pub fields: &'a Fields,
+    /// Names of the fields this event changed.
+    pub changed: Vec<&'a str>,
+    /// Those that only repeat what GHL answered to our last write.
+    pub echo: Vec<&'a str>,
+}
+
+/// What a mapping gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MappedRecord {
+    /// Which record.
+    pub kind: ObjectKind,
+    /// Null clears, unnamed is kept.
+    pub fields: Fields,
+}
+
+/// One logged line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// The text, cut at the limit.
+    pub message: String,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct RunReport<T> {
+    /// What it gave, or how it failed.
+    pub outcome: Result<T, RunFailure>,
+    /// Fuel used; the same whenever the run is repeated.
+    pub fuel: u64,
+    /// Machine time it took.
+    pub took: Duration,
+    /// What it logged.
+    pub log: Vec<LogLine>,
+    /// Lines it logged beyond the limit.
+    pub log_dropped: u32,
+}

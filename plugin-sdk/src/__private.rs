@@ -1,0 +1,48 @@
+//! The adapters between the generated traits and the author's; nobody calls them by name.
+
+use crate::__bindings::{descriptor, mapping};
+use crate::plugin::log;
+use crate::{Event, Mapping, Plugin, Record, RunError, config};
+use descriptor::exports::mapwright::plugin::descriptor as wit;
+use mapping::exports::mapwright::plugin::mapping as wit_mapping;
+
+/// Sends a panic's message to the run's log; without it only `unreachable` would be left of it.
+fn keep_panic_message() {
+    std::panic::set_hook(Box::new(|panic| log::error(&panic.to_string())));
+}
+
+impl<T: Plugin> wit::Guest for T {
+    fn describe() -> wit::Description {
+        keep_panic_message();
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        wit::Description {
+            name: T::NAME.to_owned(),
+            version: T::VERSION.to_owned(),
+            summary: T::SUMMARY.to_owned(),
+            config_schema: config::schema::<T::Config>(),
+            events: owned(T::EVENTS),
+            reads: owned(T::READS),
+            capabilities: T::CAPABILITIES
+                .iter()
+                .map(|asked| wit::CapabilityRequest { name: asked.name.to_owned(), reason: asked.reason.to_owned() })
+                .collect(),
+            state_schema: T::STATE_SCHEMA,
+        }
+    }
+
+    fn prepare(config_json: String) -> Result<Vec<u8>, Vec<wit::ConfigError>> {
+        keep_panic_message();
+        config::prepare::<T>(&config_json).map_err(|errors| {
+            errors.into_iter().map(|error| wit::ConfigError { path: error.path, message: error.message }).collect()
+        })
+    }
+}
+
+impl<T: Mapping> wit_mapping::Guest for T {
+    fn run(event: Event, current: Option<Record>, prepared: Vec<u8>) -> Result<wit_mapping::Mapped, RunError> {
+        keep_panic_message();
+        let config = config::read::<T>(&prepared);
+        let mapped = T::map(&event, current.as_ref(), &config)?;
+        Ok(wit_mapping::Mapped { kind: mapped.kind, fields: mapped.fields })
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading and making field values.
+
+use crate::{Event, Field, Object, ObjectKind, Record, RunError, Timestamp, Value};
+
+impl Value {
+    /// The text of a text value.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The whole number of an integer value, or of a text that is one.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The truth of a boolean value.
+    #[must_use]
+    pub fn as_boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(it) => Some(*it),
+            _ => None,
+        }
+    }
+
+    /// The texts of a list, or of a single text.
+    #[must_use]
+    pub fn as_texts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Texts(texts) => Some(texts.iter().map(String::as_str).collect()),
+            Self::Text(text) => Some(vec![text]),
+            _ => None,
+        }
+    }
+
+    /// Whether the field is known to be empty.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => $make:expr;)*) => {$(
+        impl From<$from> for Value {
+            fn from(it: $from) -> Self {
+                let make: fn($from) -> Self = $make;
+                make(it)
+            }
+        }
+    )*};
+}
+
+value_from! {
+    bool => Self::Boolean;
+    i64 => Self::Integer;
+    i32 => |it| Self::Integer(it.into());
+    u32 => |it| Self::Integer(it.into());
+    f64 => Self::Decimal;
+    String => Self::Text;
+    &str => |it| Self::Text(it.to_owned());
+    Vec<String> => Self::Texts;
+}
+
+/// Nothing there is null.
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(it: Option<T>) -> Self {
+        it.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Finds a field by name; the host sorts fields by name.
+pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Value> {
+    fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok().and_then(|at| fields.get(at)).map(|field| &field.value)
+}
+
+impl Object {
+    /// A field's value; `None` while the host does not know it, [`Value::Null`] when it is known to be empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        find(&self.fields, name)
+    }
+
+    /// A text field.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_text()
+    }
+
+    /// Whether this event changed the field, and not only by repeating our own last write.
+    #[must_use]
+    pub fn changed(&self, name: &str) -> bool {
+        self.changed.iter().any(|it| it == name) && !self.echo.iter().any(|it| it == name)
+    }
+
+    /// A contact's custom field by its id, whose name here is `customFields.ID`.
+    #[must_use]
+    pub fn custom(&self, id: &str) -> Option<&Value> {
+        self.get(&format!("customFields.{id}"))
+    }
+}
+
+impl Record {
+    /// A field's value, if the record has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        find(&self.fields, name)
+    }
+
+    /// A text field.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_text()
+    }
+}
+
+impl Event {
+    /// The object, if the event is about one of that kind.
+    #[must_use]
+    pub fn object_of(&self, kind: ObjectKind) -> Option<&Object> {
+        self.object.as_ref().filter(|object| object.kind == kind)
+    }
+
+    /// The contact, if the event is about one.
+    #[must_use]
+    pub fn contact(&self) -> Option<&Object> {
+        self.object_of(ObjectKind::Contact)
+    }
+
+    /// When it happened, milliseconds since 1970.
+    #[must_use]
+    pub fn happened_at(&self) -> Timestamp {
+        self.source_time
+    }
+}
+
+impl RunError {
+    /// The event can't be mapped, and never will be by this version.
+    pub fn unmappable(why: impl Into<String>) -> Self {
+        Self::Unmappable(why.into())
+    }
+
+    /// Try the run again after so many seconds.
+    pub fn retry_after(seconds: u32, why: impl Into<String>) -> Self {
+        Self::RetryAfter((seconds, why.into()))
+    }
+}

@@ -1,0 +1,85 @@
+//! What every plugin says of itself, and the one thing it may always do: log.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a plugin is and needs.
+pub trait Plugin {
+    /// What the person who activates it chooses. Derive `Serialize`, `Deserialize` and `JsonSchema`; use `()` for
+    /// a plugin without choices.
+    type Config: Serialize + DeserializeOwned + schemars::JsonSchema;
+
+    /// Its name: 1 to 64 lower-case letters, digits and hyphens. The same for all its versions.
+    const NAME: &'static str;
+    /// Its version, SemVer; `env!("CARGO_PKG_VERSION")` is a good one.
+    const VERSION: &'static str;
+    /// One sentence for the person who chooses plugins.
+    const SUMMARY: &'static str;
+    /// Event types it wants, such as `ContactUpdate`; `*` is every type.
+    const EVENTS: &'static [&'static str];
+    /// Reads it always needs, made before the run.
+    const READS: &'static [&'static str] = &[];
+    /// Capabilities it asks for.
+    const CAPABILITIES: &'static [Capability] = &[];
+    /// The number of its state's layout; a new number starts with empty state.
+    const STATE_SCHEMA: u32 = 1;
+
+    /// Checks what the types of the configuration can't say. Called once per activation, after parsing.
+    fn check(_config: &Self::Config) -> Vec<ConfigError> {
+        Vec::new()
+    }
+}
+
+/// A capability a plugin asks for; the person who activates the plugin grants it or doesn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// Its name.
+    pub name: &'static str,
+    /// Why the plugin needs it.
+    pub reason: &'static str,
+}
+
+/// One mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// JSON Pointer (RFC 6901) to the value at fault; empty for the whole.
+    pub path: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// A mistake at `path`, such as `/fields/0`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// Lines for the person who reads a run's record; at most 64 a run. Personal data has no place here.
+pub mod log {
+    #[cfg(target_family = "wasm")]
+    use crate::__bindings::imports::mapwright::plugin::log::{Level, write};
+
+    macro_rules! level {
+        ($(#[$doc:meta] $name:ident $level:ident)*) => {$(
+            #[$doc]
+            pub fn $name(message: &str) {
+                #[cfg(target_family = "wasm")]
+                write(Level::$level, message);
+                #[cfg(not(target_family = "wasm"))]
+                crate::testing::record_line(stringify!($name), message);
+            }
+        )*};
+    }
+
+    level! {
+        /// Only while looking for a fault.
+        debug Debug
+        /// Worth knowing.
+        info Info
+        /// Odd, but handled.
+        warn Warn
+        /// A fault.
+        error Error
+    }
+}
