@@ -3,7 +3,7 @@
 //!
 //! A room is a folder and its `mod.rs` the only door; imports go down this list:
 //!
-//! - [`cli`], `app`: commands and the composition root
+//! - [`cli`], [`app`]: commands and the composition root
 //! - `api`, `sandbox`: doors for programs; the imitation GHL
 //! - `pipeline`: one event's journey
 //! - `webhooks`, `effects`: what comes in, what goes out
@@ -15,6 +15,7 @@
 
 pub mod accounts;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;

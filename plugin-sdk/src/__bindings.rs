@@ -1,5 +1,4 @@
 //! The contract's bindings, one module for each exported interface, so that a plugin exports only what it names.
-#![expect(missing_docs, reason = "generated from the contract, whose items are documented there")]
 
 /// What the host offers, and the types all interfaces share.
 pub mod imports {

@@ -1,1 +1,77 @@
-//! The command line, a file per command.
+//! The command line, a file per command. Data goes to standard output, everything else to standard error.
+
+mod demo;
+mod output;
+mod plugin;
+mod sandbox;
+mod serve;
+
+use crate::telemetry::{self, LogFormat};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Keeps Rankr and `GoHighLevel` in step through sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "mapwright", version, propagate_version = true, after_help = "Examples:
+  mapwright demo                       play a day against the bundled sandbox
+  mapwright serve --config host.toml   run the host
+  mapwright plugin build my-plugin     make a .wasm of a plugin's crate")]
+struct Cli {
+    /// How log lines on standard error look.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged, such as `info,mapwright=debug`.
+    #[arg(long, global = true, env = "MAPWRIGHT_LOG", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host.
+    Serve(serve::ServeArgs),
+    /// Run the bundled imitation of GHL, a process of its own.
+    Sandbox(sandbox::SandboxArgs),
+    /// Play a day at speed against the bundled sandbox, and show it.
+    Demo(demo::DemoArgs),
+    /// Build and check plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+}
+
+/// Runs the command line and gives the process's exit code: 0 done, 1 failed, 2 used wrongly.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where not even this can be printed there is nobody to tell.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    telemetry::start(cli.log_format, &cli.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("mapwright: the runtime can't start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Sandbox(args) => sandbox::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Plugin(command) => plugin::run(command).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("mapwright: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

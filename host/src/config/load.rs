@@ -105,6 +105,15 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
             format!("connection {} names the tenant {:?}, which is not configured", connection.id, connection.tenant),
         );
     }
+    for assignment in &settings.assignments {
+        demand(
+            settings.tenants.iter().any(|tenant| tenant.id == assignment.tenant),
+            format!(
+                "assignment of {} names the tenant {:?}, which is not configured",
+                assignment.plugin, assignment.tenant
+            ),
+        );
+    }
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
 }
 

@@ -12,6 +12,6 @@ pub use environment::variable;
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{
-    ApiSettings, AppSettings, ClockSettings, ConnectionSettings, DatabaseSettings, DataSettings, GhlSettings,
+    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionSettings, DatabaseSettings, DataSettings, GhlSettings,
     HttpSettings, PipelineSettings, PluginSettings, Settings, TenantSettings, WebhookSettings,
 };

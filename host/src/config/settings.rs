@@ -35,6 +35,9 @@ pub struct Settings {
     /// Connections.
     #[serde(default, rename = "connection")]
     pub connections: Vec<ConnectionSettings>,
+    /// Plugins that tenants use.
+    #[serde(default, rename = "assignment")]
+    pub assignments: Vec<AssignmentSettings>,
 }
 
 /// Where data is kept.
@@ -180,4 +183,21 @@ pub struct ConnectionSettings {
     /// Granted scopes, space separated.
     #[serde(default)]
     pub scopes: String,
+}
+
+/// A tenant's use of a plugin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentSettings {
+    /// Whose.
+    pub tenant: String,
+    /// Which plugin, by the name in its description.
+    pub plugin: String,
+    /// Its configuration, JSON text.
+    #[serde(default = "empty_object")]
+    pub config: String,
+}
+
+fn empty_object() -> String {
+    "{}".to_owned()
 }

@@ -1,5 +1,4 @@
 //! The contract as Rust types, generated; no other file names these modules.
-#![expect(missing_docs, reason = "generated from the contract, whose items are documented there")]
 #![expect(clippy::all, reason = "generated code is not ours to tidy")]
 
 wasmtime::component::bindgen!({

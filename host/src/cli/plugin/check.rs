@@ -1,0 +1,42 @@
+//! `mapwright plugin check`: what a deployment would say, without one.
+
+use crate::cli::output;
+use crate::domain::Clock;
+use crate::plugins::{Limits, Runtime, RuntimeSettings};
+use anyhow::Context as _;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Which file.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: mapwright plugin check target/plugins/contact-profile.wasm")]
+pub(crate) struct CheckArgs {
+    /// The .wasm file.
+    file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let bytes = std::fs::read(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
+    let runtime = Runtime::new(RuntimeSettings { concurrent_runs: 1 }, Clock::system())?;
+    let package = runtime.check(&bytes, &Limits::default()).await.with_context(|| args.file.display().to_string())?;
+    let description = &package.description;
+    if args.json {
+        let report = serde_json::json!({
+            "version_id": package.version.as_str(), "description": description, "imports": package.imports,
+            "component_bytes": package.component.len(),
+        });
+        output::say(&report.to_string());
+        return Ok(());
+    }
+    output::say(&format!("{} {}: {}", description.name, description.version, description.summary));
+    output::say(&format!("id       {}", package.version));
+    output::say(&format!("events   {}", description.events.join(", ")));
+    output::say(&format!("imports  {}", package.imports.join(", ")));
+    for asked in &description.capabilities {
+        output::say(&format!("asks for {}: {}", asked.name, asked.reason));
+    }
+    Ok(())
+}
