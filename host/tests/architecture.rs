@@ -65,7 +65,13 @@ fn source_files() -> Vec<(String, PathBuf)> {
         .into_iter()
         .map(|path| {
             let inside = path.strip_prefix(&root).unwrap();
-            let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+            let first = inside
+                .components()
+                .next()
+                .unwrap()
+                .as_os_str()
+                .to_string_lossy()
+                .into_owned();
             (first.trim_end_matches(".rs").to_owned(), path)
         })
         .collect()
@@ -103,7 +109,9 @@ fn rooms_named(text: &str) -> Vec<(usize, String)> {
         .into_iter()
         .map(|(line, item)| {
             let item = item.trim_start();
-            let end = item.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(item.len());
+            let end = item
+                .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .unwrap_or(item.len());
             (line, item[..end].to_owned())
         })
         .filter(|(_, room)| !room.is_empty())
@@ -111,7 +119,16 @@ fn rooms_named(text: &str) -> Vec<(usize, String)> {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line }).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| {
+            if line.trim_start().starts_with("//") {
+                ""
+            } else {
+                line
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -121,7 +138,8 @@ fn imports_go_down() {
         if room == "lib" || room == "main" {
             continue;
         }
-        let own = rank(&room).unwrap_or_else(|| panic!("{room} has no rank: add it to RANK and ARCHITECTURE.md"));
+        let own =
+            rank(&room).unwrap_or_else(|| panic!("{room} has no rank: add it to RANK and ARCHITECTURE.md"));
         for (line, other) in rooms_named(&without_comments(&fs::read_to_string(&path).unwrap())) {
             match rank(&other) {
                 None => faults.push(format!("{}:{line}: crate::{other} is no room", path.display())),
@@ -149,10 +167,16 @@ fn fences_hold() {
                     let before = line[..at].chars().next_back();
                     let after = line[at + fenced.len()..].chars().next();
                     before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
-                        && after.is_none_or(|c| fenced.ends_with(':') || (!c.is_alphanumeric() && c != '_' && c != '-'))
+                        && after.is_none_or(|c| {
+                            fenced.ends_with(':') || (!c.is_alphanumeric() && c != '_' && c != '-')
+                        })
                 });
                 if named && !line.contains('"') {
-                    faults.push(format!("{}:{}: {fenced} belongs to {rooms:?}", path.display(), number + 1));
+                    faults.push(format!(
+                        "{}:{}: {fenced} belongs to {rooms:?}",
+                        path.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -168,7 +192,12 @@ fn every_file_says_what_it_is_and_stays_readable() {
         if !text.starts_with("//!") {
             faults.push(format!("{}: does not begin with //!", path.display()));
         }
-        let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().lines().count();
+        let lines = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default()
+            .lines()
+            .count();
         if lines > MAX_LINES {
             faults.push(format!("{}: {lines} lines; split it by meaning", path.display()));
         }
@@ -183,10 +212,20 @@ fn every_file_says_what_it_is_and_stays_readable() {
 fn architecture_md_quotes_the_tables() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
     for (room, rank) in RANK {
-        assert!(page.contains(&format!("| `{room}` | {rank} |")), "ARCHITECTURE.md lacks the row of {room} at rank {rank}");
+        assert!(
+            page.contains(&format!("| `{room}` | {rank} |")),
+            "ARCHITECTURE.md lacks the row of {room} at rank {rank}"
+        );
     }
     for (fenced, rooms) in FENCE {
-        let row = format!("| `{fenced}` | {} |", rooms.iter().map(|room| format!("`{room}`")).collect::<Vec<_>>().join(", "));
+        let row = format!(
+            "| `{fenced}` | {} |",
+            rooms
+                .iter()
+                .map(|room| format!("`{room}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
         assert!(page.contains(&row), "ARCHITECTURE.md lacks the fence {row}");
     }
 }

@@ -24,7 +24,10 @@ impl<T: Plugin> wit::Guest for T {
             reads: owned(T::READS),
             capabilities: T::CAPABILITIES
                 .iter()
-                .map(|asked| wit::CapabilityRequest { name: asked.name.to_owned(), reason: asked.reason.to_owned() })
+                .map(|asked| wit::CapabilityRequest {
+                    name: asked.name.to_owned(),
+                    reason: asked.reason.to_owned(),
+                })
                 .collect(),
             state_schema: T::STATE_SCHEMA,
         }
@@ -33,16 +36,29 @@ impl<T: Plugin> wit::Guest for T {
     fn prepare(config_json: String) -> Result<Vec<u8>, Vec<wit::ConfigError>> {
         keep_panic_message();
         config::prepare::<T>(&config_json).map_err(|errors| {
-            errors.into_iter().map(|error| wit::ConfigError { path: error.path, message: error.message }).collect()
+            errors
+                .into_iter()
+                .map(|error| wit::ConfigError {
+                    path: error.path,
+                    message: error.message,
+                })
+                .collect()
         })
     }
 }
 
 impl<T: Mapping> wit_mapping::Guest for T {
-    fn run(event: Event, current: Option<Record>, prepared: Vec<u8>) -> Result<wit_mapping::Mapped, RunError> {
+    fn run(
+        event: Event,
+        current: Option<Record>,
+        prepared: Vec<u8>,
+    ) -> Result<wit_mapping::Mapped, RunError> {
         keep_panic_message();
         let config = config::read::<T>(&prepared);
         let mapped = T::map(&event, current.as_ref(), &config)?;
-        Ok(wit_mapping::Mapped { kind: mapped.kind, fields: mapped.fields })
+        Ok(wit_mapping::Mapped {
+            kind: mapped.kind,
+            fields: mapped.fields,
+        })
     }
 }

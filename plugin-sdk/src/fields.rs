@@ -79,7 +79,11 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 
 /// Finds a field by name; the host sorts fields by name.
 pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Value> {
-    fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok().and_then(|at| fields.get(at)).map(|field| &field.value)
+    fields
+        .binary_search_by(|field| field.name.as_str().cmp(name))
+        .ok()
+        .and_then(|at| fields.get(at))
+        .map(|field| &field.value)
 }
 
 impl Object {

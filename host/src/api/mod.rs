@@ -9,6 +9,7 @@ mod health;
 mod page;
 mod problem;
 mod records;
+mod runs;
 mod serve;
 mod state;
 mod timeline;

@@ -31,7 +31,9 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     match asked {
         None => Ok(DEFAULT),
         Some(limit @ 1..=MOST) => Ok(limit),
-        Some(other) => Err(Problem::bad_parameter(format!("limit is {other}: give 1 to {MOST}"))),
+        Some(other) => Err(Problem::bad_parameter(format!(
+            "limit is {other}: give 1 to {MOST}"
+        ))),
     }
 }
 
@@ -39,6 +41,8 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
 pub(super) fn after(asked: Option<&str>) -> Result<i64, Problem> {
     let Some(text) = asked else { return Ok(0) };
     text.parse().map_err(|_no_number| {
-        Problem::bad_parameter(format!("after is {text:?}: give the `next` of the page before, a whole number"))
+        Problem::bad_parameter(format!(
+            "after is {text:?}: give the `next` of the page before, a whole number"
+        ))
     })
 }

@@ -1,7 +1,7 @@
 //! The router, and the listener that serves it until it is told to stop.
 
 use super::state::ApiState;
-use super::{auth, events, health, records, timeline, webhooks};
+use super::{auth, events, health, records, runs, timeline, webhooks};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -18,7 +18,11 @@ use utoipa_axum::routes;
 struct Description;
 
 fn keyed() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(events::list)).routes(routes!(records::list)).routes(routes!(timeline::list))
+    OpenApiRouter::new()
+        .routes(routes!(events::list))
+        .routes(routes!(records::list))
+        .routes(routes!(runs::list))
+        .routes(routes!(timeline::list))
 }
 
 fn open() -> OpenApiRouter<ApiState> {
@@ -36,9 +40,14 @@ pub fn openapi() -> OpenApi {
 
 fn router(state: ApiState) -> Router {
     let limit = DefaultBodyLimit::max(state.body_limit_bytes);
-    let (keyed, _) = keyed().route_layer(from_fn_with_state(state.clone(), auth::require_key)).split_for_parts();
+    let (keyed, _) = keyed()
+        .route_layer(from_fn_with_state(state.clone(), auth::require_key))
+        .split_for_parts();
     let (open, _) = open().split_for_parts();
-    open.merge(keyed).layer(limit).layer(tower_http::catch_panic::CatchPanicLayer::new()).with_state(state)
+    open.merge(keyed)
+        .layer(limit)
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .with_state(state)
 }
 
 /// The open door.
@@ -69,6 +78,8 @@ impl Door {
     /// # Errors
     /// When the listener breaks.
     pub async fn serve(self, state: ApiState, stop: CancellationToken) -> std::io::Result<()> {
-        axum::serve(self.listener, router(state)).with_graceful_shutdown(async move { stop.cancelled().await }).await
+        axum::serve(self.listener, router(state))
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await
     }
 }

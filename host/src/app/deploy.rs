@@ -24,13 +24,17 @@ impl Deployment<'_> {
         if folder.as_os_str().is_empty() {
             return Ok(deployed);
         }
-        let files = std::fs::read_dir(folder).with_context(|| format!("plugins.folder {} can't be read", folder.display()))?;
+        let files = std::fs::read_dir(folder)
+            .with_context(|| format!("plugins.folder {} can't be read", folder.display()))?;
         for file in files {
-            let path = file.with_context(|| format!("plugins.folder {} can't be read", folder.display()))?.path();
+            let path = file
+                .with_context(|| format!("plugins.folder {} can't be read", folder.display()))?
+                .path();
             if path.extension().is_none_or(|end| end != "wasm") {
                 continue;
             }
-            let uploaded = std::fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;
+            let uploaded =
+                std::fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;
             match self.deploy(uploaded).await {
                 Ok(package) => {
                     tracing::info!(plugin = %package.description.name, version = %package.version, "deployed {}", path.display());
@@ -60,14 +64,20 @@ impl Deployment<'_> {
     }
 
     /// Activates what the configuration assigns.
-    pub(super) async fn assign(&self, settings: &Settings, deployed: &HashMap<PluginName, Package>) -> anyhow::Result<()> {
+    pub(super) async fn assign(
+        &self,
+        settings: &Settings,
+        deployed: &HashMap<PluginName, Package>,
+    ) -> anyhow::Result<()> {
         for assigned in &settings.assignments {
             let plugin = PluginName::new(&assigned.plugin);
             let package = deployed.get(&plugin).with_context(|| {
                 let folder = settings.plugins.folder.display();
                 format!("assignment of tenant {} names the plugin {plugin}, which is not in plugins.folder {folder}", assigned.tenant)
             })?;
-            let prepared = self.prepare(&package.version, &package.component, &assigned.config).await?;
+            let prepared = self
+                .prepare(&package.version, &package.component, &assigned.config)
+                .await?;
             let tenant = TenantId::new(&assigned.tenant);
             let assignment = self.store.assignment(&tenant, &plugin, self.now).await?;
             self.store
@@ -93,7 +103,10 @@ impl Deployment<'_> {
         match self.runtime.prepare(&version, config, self.limits).await? {
             Ok(prepared) => Ok(prepared),
             Err(faults) => {
-                let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
+                let faults: Vec<String> = faults
+                    .iter()
+                    .map(|fault| format!("{}: {}", fault.path, fault.message))
+                    .collect();
                 bail!("the plugin refuses its configuration: {}", faults.join("; "))
             }
         }

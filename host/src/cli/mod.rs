@@ -12,10 +12,15 @@ use std::process::ExitCode;
 
 /// Keeps Rankr and `GoHighLevel` in step through sandboxed plugins.
 #[derive(Debug, Parser)]
-#[command(name = "mapwright", version, propagate_version = true, after_help = "Examples:
+#[command(
+    name = "mapwright",
+    version,
+    propagate_version = true,
+    after_help = "Examples:
   mapwright demo                       play a day against the bundled sandbox
   mapwright serve --config host.toml   run the host
-  mapwright plugin build my-plugin     make a .wasm of a plugin's crate")]
+  mapwright plugin build my-plugin     make a .wasm of a plugin's crate"
+)]
 struct Cli {
     /// How log lines on standard error look.
     #[arg(long, global = true, value_enum, default_value = "text")]

@@ -12,7 +12,9 @@ const DEFAULTS: &str = include_str!("../../config.default.toml");
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named is not there.
-    #[error("the configuration file {0} is not there; make it, or leave --config out to run with the defaults")]
+    #[error(
+        "the configuration file {0} is not there; make it, or leave --config out to run with the defaults"
+    )]
     NoFile(String),
     /// A key is unknown, missing or of another type.
     #[error("{0}")]
@@ -63,28 +65,55 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     };
     demand(
         settings.http.listen.parse::<std::net::SocketAddr>().is_ok(),
-        format!("http.listen is {:?}: give an address and a port, such as 127.0.0.1:7800", settings.http.listen),
+        format!(
+            "http.listen is {:?}: give an address and a port, such as 127.0.0.1:7800",
+            settings.http.listen
+        ),
     );
     demand(
         settings.http.public_url.starts_with("http://") || settings.http.public_url.starts_with("https://"),
-        format!("http.public_url is {:?}: it must begin with http:// or https://", settings.http.public_url),
+        format!(
+            "http.public_url is {:?}: it must begin with http:// or https://",
+            settings.http.public_url
+        ),
     );
     let key = settings.api.host_key.expose_secret();
     demand(
         key.is_empty() || key.len() >= 24,
-        format!("api.host_key has {} characters: give at least 24, or none", key.len()),
+        format!(
+            "api.host_key has {} characters: give at least 24, or none",
+            key.len()
+        ),
     );
     demand(
         matches!(settings.database.synchronous.as_str(), "full" | "off"),
-        format!("database.synchronous is {:?}: give \"full\" or \"off\"", settings.database.synchronous),
+        format!(
+            "database.synchronous is {:?}: give \"full\" or \"off\"",
+            settings.database.synchronous
+        ),
     );
     demand(
         settings.clock.rate.is_finite() && settings.clock.rate >= 1.0,
-        format!("clock.rate is {}: give a number of at least 1", settings.clock.rate),
+        format!(
+            "clock.rate is {}: give a number of at least 1",
+            settings.clock.rate
+        ),
     );
-    demand(settings.pipeline.batch > 0, "pipeline.batch is 0: give at least 1".to_owned());
-    demand(settings.pipeline.window >= 1000, format!("pipeline.window is {}: give at least 1000", settings.pipeline.window));
-    demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
+    demand(
+        settings.pipeline.batch > 0,
+        "pipeline.batch is 0: give at least 1".to_owned(),
+    );
+    demand(
+        settings.pipeline.window >= 1000,
+        format!(
+            "pipeline.window is {}: give at least 1000",
+            settings.pipeline.window
+        ),
+    );
+    demand(
+        settings.webhooks.max_waiting > 0,
+        "webhooks.max_waiting is 0: give at least 1".to_owned(),
+    );
     for app in &settings.apps {
         demand(
             !app.id.is_empty() && app.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
@@ -92,29 +121,48 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         );
         demand(
             matches!(app.environment.as_str(), "live" | "sandbox"),
-            format!("app.environment of {} is {:?}: give \"live\" or \"sandbox\"", app.id, app.environment),
+            format!(
+                "app.environment of {} is {:?}: give \"live\" or \"sandbox\"",
+                app.id, app.environment
+            ),
         );
     }
     for connection in &settings.connections {
         demand(
             settings.apps.iter().any(|app| app.id == connection.app),
-            format!("connection {} names the app {:?}, which is not configured", connection.id, connection.app),
+            format!(
+                "connection {} names the app {:?}, which is not configured",
+                connection.id, connection.app
+            ),
         );
         demand(
-            settings.tenants.iter().any(|tenant| tenant.id == connection.tenant),
-            format!("connection {} names the tenant {:?}, which is not configured", connection.id, connection.tenant),
+            settings
+                .tenants
+                .iter()
+                .any(|tenant| tenant.id == connection.tenant),
+            format!(
+                "connection {} names the tenant {:?}, which is not configured",
+                connection.id, connection.tenant
+            ),
         );
     }
     for assignment in &settings.assignments {
         demand(
-            settings.tenants.iter().any(|tenant| tenant.id == assignment.tenant),
+            settings
+                .tenants
+                .iter()
+                .any(|tenant| tenant.id == assignment.tenant),
             format!(
                 "assignment of {} names the tenant {:?}, which is not configured",
                 assignment.plugin, assignment.tenant
             ),
         );
     }
-    if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Values(faults))
+    }
 }
 
 #[cfg(test)]
@@ -136,8 +184,13 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_by_name_all_at_once() {
-        let error = load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"").unwrap_err().to_string();
-        assert!(error.contains("http.listen") && error.contains("api.host_key"), "{error}");
+        let error = load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("http.listen") && error.contains("api.host_key"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -153,6 +206,9 @@ mod tests {
         )
         .unwrap_err()
         .to_string();
-        assert!(error.contains("the app \"a\"") && error.contains("the tenant \"t\""), "{error}");
+        assert!(
+            error.contains("the app \"a\"") && error.contains("the tenant \"t\""),
+            "{error}"
+        );
     }
 }

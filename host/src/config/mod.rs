@@ -8,10 +8,11 @@ mod load;
 pub mod sabotage;
 mod settings;
 
-pub use environment::variable;
+pub use environment::{own_program, variable};
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{
-    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionSettings, DatabaseSettings, DataSettings, GhlSettings,
-    HttpSettings, PipelineSettings, PluginSettings, Settings, TenantSettings, WebhookSettings,
+    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionSettings, DataSettings,
+    DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings, PluginSettings, Settings, TenantSettings,
+    WebhookSettings,
 };

@@ -43,14 +43,24 @@ impl Cause {
     /// The cause for a stored word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Live, Self::Rankr, Self::Timing, Self::Schedule, Self::Backfill, Self::Reconcile, Self::Test]
-            .into_iter()
-            .find(|cause| cause.as_str() == word)
+        [
+            Self::Live,
+            Self::Rankr,
+            Self::Timing,
+            Self::Schedule,
+            Self::Backfill,
+            Self::Reconcile,
+            Self::Test,
+        ]
+        .into_iter()
+        .find(|cause| cause.as_str() == word)
     }
 }
 
 /// What kind of object an event or a record is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
     /// A person or company in GHL.
@@ -87,10 +97,17 @@ impl ObjectKind {
     /// The kind for a stored word; unknown words are [`ObjectKind::Other`].
     #[must_use]
     pub fn parse(word: &str) -> Self {
-        [Self::Contact, Self::Task, Self::Note, Self::Appointment, Self::Opportunity, Self::Message]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
-            .unwrap_or(Self::Other)
+        [
+            Self::Contact,
+            Self::Task,
+            Self::Note,
+            Self::Appointment,
+            Self::Opportunity,
+            Self::Message,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .unwrap_or(Self::Other)
     }
 }
 

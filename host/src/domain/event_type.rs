@@ -113,7 +113,15 @@ impl Envelope {
 
 /// Top-level body fields that address a delivery and are no fields of its object.
 pub const ENVELOPE_FIELDS: &[&str] = &[
-    "type", "appId", "versionId", "webhookId", "timestamp", "locationId", "companyId", "id", "contactId",
+    "type",
+    "appId",
+    "versionId",
+    "webhookId",
+    "timestamp",
+    "locationId",
+    "companyId",
+    "id",
+    "contactId",
 ];
 
 #[cfg(test)]
@@ -124,13 +132,27 @@ mod tests {
     fn ids_are_found_where_each_type_has_them() {
         let read = |text: &str| serde_json::from_str::<Envelope>(text).unwrap();
         let contact = read(r#"{"type":"ContactUpdate","id":"c1","locationId":"l1"}"#);
-        assert_eq!((contact.contact(), contact.location()), (Some(GhlId::from("c1")), Some("l1")));
+        assert_eq!(
+            (contact.contact(), contact.location()),
+            (Some(GhlId::from("c1")), Some("l1"))
+        );
         let task = read(r#"{"type":"TaskCreate","id":"t1","locationId":"l1"}"#);
-        assert_eq!((task.contact(), task.object_id()), (None, Some(GhlId::from("t1"))));
-        let nested = read(r#"{"type":"AppointmentCreate","appointment":{"id":"a1","contactId":"c1"},"locationId":"l1"}"#);
-        assert_eq!((nested.contact(), nested.object_id()), (Some(GhlId::from("c1")), Some(GhlId::from("a1"))));
+        assert_eq!(
+            (task.contact(), task.object_id()),
+            (None, Some(GhlId::from("t1")))
+        );
+        let nested = read(
+            r#"{"type":"AppointmentCreate","appointment":{"id":"a1","contactId":"c1"},"locationId":"l1"}"#,
+        );
+        assert_eq!(
+            (nested.contact(), nested.object_id()),
+            (Some(GhlId::from("c1")), Some(GhlId::from("a1")))
+        );
         let invoice = read(r#"{"type":"InvoicePaid","_id":"i1","altId":"l1","contactDetails":{"id":"c1"}}"#);
-        assert_eq!((invoice.contact(), invoice.location()), (Some(GhlId::from("c1")), Some("l1")));
+        assert_eq!(
+            (invoice.contact(), invoice.location()),
+            (Some(GhlId::from("c1")), Some("l1"))
+        );
         let order = read(r#"{"type":"OrderCreate","altId":"l1","contactSnapshot":{"id":"c1"}}"#);
         assert_eq!(order.contact(), Some(GhlId::from("c1")));
     }

@@ -9,11 +9,11 @@ pub mod ids;
 pub mod time;
 pub mod value;
 
-pub use event_type::{Envelope, EventShape, shape_of};
 pub use event::{Cause, Event, EventKind, ObjectKind, ObjectRef};
+pub use event_type::{Envelope, EventShape, shape_of};
 pub use ids::{
-    AppId, AssignmentId, CompanyId, ConnectionId, GhlId, Lane, LocationId, PluginName, RankrId, RunId, Sequence,
-    TenantId, VersionId,
+    AppId, AssignmentId, CompanyId, ConnectionId, GhlId, Lane, LocationId, PluginName, RankrId, RunId,
+    Sequence, TenantId, VersionId,
 };
 pub use time::{Clock, ClockRate, Timestamp};
 pub use value::{Fields, Value};

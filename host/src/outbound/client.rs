@@ -51,7 +51,10 @@ impl Reply {
     /// The first header of that lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -84,7 +87,10 @@ impl Client {
     ///
     /// # Errors
     /// When the TLS roots can't be loaded.
-    #[expect(clippy::disallowed_methods, reason = "this file is where the HTTP client is made")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this file is where the HTTP client is made"
+    )]
     pub fn new(settings: ClientSettings) -> Result<Self, OutboundError> {
         let inner = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
@@ -93,7 +99,10 @@ impl Client {
             .user_agent(concat!("mapwright/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(OutboundError::NotSent)?;
-        Ok(Self { inner, max_reply_bytes: settings.max_reply_bytes })
+        Ok(Self {
+            inner,
+            max_reply_bytes: settings.max_reply_bytes,
+        })
     }
 
     /// Sends once and reads the whole reply. Every status is a reply.
@@ -109,7 +118,11 @@ impl Client {
             builder = builder.body(body);
         }
         let mut response = builder.send().await.map_err(|error| {
-            if error.is_connect() || error.is_builder() { OutboundError::NotSent(error) } else { OutboundError::NoAnswer(error) }
+            if error.is_connect() || error.is_builder() {
+                OutboundError::NotSent(error)
+            } else {
+                OutboundError::NoAnswer(error)
+            }
         })?;
         let status = response.status().as_u16();
         let headers = response
@@ -120,10 +133,16 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(OutboundError::NoAnswer)? {
             if body.len() + chunk.len() > self.max_reply_bytes {
-                return Err(OutboundError::TooLong { limit_bytes: self.max_reply_bytes });
+                return Err(OutboundError::TooLong {
+                    limit_bytes: self.max_reply_bytes,
+                });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, headers, body })
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
     }
 }

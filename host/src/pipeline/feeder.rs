@@ -30,7 +30,10 @@ pub(super) async fn feed(
             after = ended;
             noted = ended.0;
         }
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not read how far events have ended"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "could not read how far events have ended"
+        ),
     }
     while !stop.is_cancelled() {
         let found = page(&store, &scheduler, &mut after, window).await;
@@ -41,7 +44,10 @@ pub(super) async fn feed(
         let idle = match found {
             Ok(found) => found == 0,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "could not read the inbox; trying again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "could not read the inbox; trying again"
+                );
                 clock.machine_sleep(PAUSE * 10).await;
                 false
             }
@@ -61,7 +67,12 @@ pub(super) async fn feed(
     }
 }
 
-async fn page(store: &Store, scheduler: &Scheduler, after: &mut Sequence, window: usize) -> Result<usize, StoreError> {
+async fn page(
+    store: &Store,
+    scheduler: &Scheduler,
+    after: &mut Sequence,
+    window: usize,
+) -> Result<usize, StoreError> {
     if scheduler.status().events >= window {
         return Ok(0);
     }

@@ -22,7 +22,9 @@ pub(super) const CUSTOM: &str = "customFields";
 /// Takes a body apart; `None` when it is no JSON object, which the webhook door has refused already.
 pub(super) fn read(body: &str) -> Option<Payload> {
     let envelope: Envelope = serde_json::from_str(body).ok()?;
-    let serde_json::Value::Object(mut top) = serde_json::from_str(body).ok()? else { return None };
+    let serde_json::Value::Object(mut top) = serde_json::from_str(body).ok()? else {
+        return None;
+    };
     let shape = shape_of(&envelope.event_type);
     let nested = match shape.kind {
         ObjectKind::Appointment => top.remove("appointment"),
@@ -46,7 +48,9 @@ pub(super) fn read(body: &str) -> Option<Payload> {
     if envelope.event_type == "TaskComplete" {
         fields.insert("completed".to_owned(), Value::Boolean(true));
     }
-    let object = envelope.object_id().filter(|_| shape.change != EventKind::Happening);
+    let object = envelope
+        .object_id()
+        .filter(|_| shape.change != EventKind::Happening);
     Some(Payload {
         shape,
         object: object.map(|id| ObjectRef { kind: shape.kind, id }),
@@ -58,7 +62,9 @@ pub(super) fn read(body: &str) -> Option<Payload> {
 /// `[{id, value}]`, also with `field_value` or `fieldValue`, to one field each.
 fn flatten_custom(list: &serde_json::Value, fields: &mut Fields) {
     for item in list.as_array().into_iter().flatten() {
-        let value = ["value", "field_value", "fieldValue"].into_iter().find_map(|name| item.get(name));
+        let value = ["value", "field_value", "fieldValue"]
+            .into_iter()
+            .find_map(|name| item.get(name));
         if let (Some(id), Some(value)) = (item.get("id").and_then(serde_json::Value::as_str), value) {
             fields.insert(format!("{CUSTOM}.{id}"), Value::from(value.clone()));
         }
@@ -78,7 +84,13 @@ mod tests {
         .unwrap();
         let names: Vec<_> = payload.fields.keys().map(String::as_str).collect();
         assert_eq!(names, ["customFields.f1", "customFields.f2", "firstName"]);
-        assert_eq!(payload.object, Some(ObjectRef { kind: ObjectKind::Contact, id: GhlId::from("c") }));
+        assert_eq!(
+            payload.object,
+            Some(ObjectRef {
+                kind: ObjectKind::Contact,
+                id: GhlId::from("c")
+            })
+        );
     }
 
     #[test]
@@ -93,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_happening_has_no_object_to_mirror() {
-        let payload = read(r#"{"type":"InboundMessage","locationId":"l","contactId":"c","messageId":"m","body":"Hi"}"#).unwrap();
+        let payload =
+            read(r#"{"type":"InboundMessage","locationId":"l","contactId":"c","messageId":"m","body":"Hi"}"#)
+                .unwrap();
         assert_eq!((payload.object, payload.contact), (None, Some(GhlId::from("c"))));
     }
 }

@@ -85,7 +85,10 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn new(last_run_order: i64) -> Self {
         Self {
-            state: Mutex::new(State { run_order: last_run_order, ..State::default() }),
+            state: Mutex::new(State {
+                run_order: last_run_order,
+                ..State::default()
+            }),
             changed: Notify::new(),
         }
     }
@@ -119,7 +122,10 @@ impl Scheduler {
     /// Events known and not ended.
     pub(super) fn status(&self) -> SchedulerStatus {
         let state = self.state();
-        SchedulerStatus { events: state.open.len(), lanes: state.lanes.len() }
+        SchedulerStatus {
+            events: state.open.len(),
+            lanes: state.lanes.len(),
+        }
     }
 
     /// Every event up to this sequence has ended.
@@ -173,8 +179,12 @@ impl Scheduler {
 impl State {
     /// Makes a lane ready, or lets it rest until it is due.
     fn offer(&mut self, lane: Lane) {
-        let Some(queue) = self.lanes.get(&lane) else { return };
-        let Some(tenant) = queue.tenant.clone() else { return };
+        let Some(queue) = self.lanes.get(&lane) else {
+            return;
+        };
+        let Some(tenant) = queue.tenant.clone() else {
+            return;
+        };
         if let Some(until) = queue.not_before {
             self.resting.insert((until, lane));
             return;
@@ -191,7 +201,9 @@ impl State {
 
     fn wake(&mut self, now: Timestamp) {
         while self.resting.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, lane)) = self.resting.pop_first() else { return };
+            let Some((_, lane)) = self.resting.pop_first() else {
+                return;
+            };
             if let Some(queue) = self.lanes.get_mut(&lane) {
                 queue.not_before = None;
                 self.offer(lane);
@@ -204,7 +216,11 @@ impl State {
         loop {
             let tenant = self.round.front()?.clone();
             let queue = self.tenants.entry(tenant.clone()).or_default();
-            let Some(lane) = (if queue.deficit_micros >= 0 { queue.ready.pop_front() } else { None }) else {
+            let Some(lane) = (if queue.deficit_micros >= 0 {
+                queue.ready.pop_front()
+            } else {
+                None
+            }) else {
                 self.round.pop_front();
                 if queue.ready.is_empty() {
                     queue.in_round = false;
@@ -218,14 +234,22 @@ impl State {
             queue.deficit_micros -= micros(charged);
             self.run_order += 1;
             let run_order = self.run_order;
-            let Some(lane_queue) = self.lanes.get_mut(&lane) else { continue };
+            let Some(lane_queue) = self.lanes.get_mut(&lane) else {
+                continue;
+            };
             lane_queue.busy = true;
             let events = next_events(lane_queue);
             if events.is_empty() {
                 lane_queue.busy = false;
                 continue;
             }
-            return Some(Taken { tenant, lane, events, run_order, charged });
+            return Some(Taken {
+                tenant,
+                lane,
+                events,
+                run_order,
+                charged,
+            });
         }
     }
 
@@ -238,7 +262,9 @@ impl State {
 
     /// Whether the lane may run again.
     fn put_back(&mut self, taken: &Taken, rest: &[SlimEvent], until: Option<Timestamp>) -> bool {
-        let Some(queue) = self.lanes.get_mut(&taken.lane) else { return false };
+        let Some(queue) = self.lanes.get_mut(&taken.lane) else {
+            return false;
+        };
         queue.busy = false;
         for event in rest.iter().rev() {
             queue.events.push_front(event.clone());
@@ -257,17 +283,24 @@ impl State {
 /// The events at the head of a lane that share type and cause; one that was tried before runs alone.
 fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
     #[cfg(feature = "test-support")]
-    if queue.events.len() > 1 && crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::SwapOrder) {
+    if queue.events.len() > 1
+        && crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::SwapOrder)
+    {
         return queue.events.remove(1).into_iter().collect();
     }
-    let Some(first) = queue.events.pop_front() else { return Vec::new() };
+    let Some(first) = queue.events.pop_front() else {
+        return Vec::new();
+    };
     let (event_type, cause, retried) = (first.event_type.clone(), first.cause, first.attempts > 0);
     let mut events = vec![first];
     while !retried
         && events.len() < RUN_AHEAD
         && cause != Cause::Test
         && queue.events.front().is_some_and(|next| {
-            next.event_type == event_type && next.cause == cause && next.attempts == 0 && next.not_before.is_none()
+            next.event_type == event_type
+                && next.cause == cause
+                && next.attempts == 0
+                && next.not_before.is_none()
         })
     {
         events.extend(queue.events.pop_front());
@@ -298,7 +331,10 @@ mod tests {
     }
 
     fn sequences(taken: &[Taken]) -> Vec<Vec<i64>> {
-        taken.iter().map(|it| it.events.iter().map(|event| event.sequence.0).collect()).collect()
+        taken
+            .iter()
+            .map(|it| it.events.iter().map(|event| event.sequence.0).collect())
+            .collect()
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1000);
@@ -306,7 +342,12 @@ mod tests {
     #[test]
     fn a_lane_runs_one_batch_at_a_time_in_order() {
         let scheduler = Scheduler::new(0);
-        scheduler.feed(vec![event(1, "t", "a", "U"), event(2, "t", "a", "U"), event(3, "t", "a", "D"), event(4, "t", "b", "U")]);
+        scheduler.feed(vec![
+            event(1, "t", "a", "U"),
+            event(2, "t", "a", "U"),
+            event(3, "t", "a", "D"),
+            event(4, "t", "b", "U"),
+        ]);
         let first = scheduler.take(10, NOW);
         assert_eq!(sequences(&first), [vec![1, 2], vec![4]]);
         assert!(scheduler.take(10, NOW).is_empty());
@@ -344,7 +385,10 @@ mod tests {
             scheduler.give_back(next, &Ended::First(1), Duration::from_millis(1));
         }
         let last_quiet = order.iter().rposition(|tenant| tenant == "quiet").unwrap();
-        assert!(last_quiet < 120, "the quiet tenant's last event ran as number {last_quiet}");
+        assert!(
+            last_quiet < 120,
+            "the quiet tenant's last event ran as number {last_quiet}"
+        );
         assert_eq!(order.len(), 1010);
     }
 

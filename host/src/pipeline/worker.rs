@@ -66,11 +66,19 @@ impl Pipeline {
             stop.clone(),
         ));
         for _ in 0..settings.workers.max(1) {
-            let worker = Worker { parts: parts.clone(), scheduler: Arc::clone(&scheduler), batch: settings.batch };
+            let worker = Worker {
+                parts: parts.clone(),
+                scheduler: Arc::clone(&scheduler),
+                batch: settings.batch,
+            };
             tasks.spawn(worker.work(stop.clone()));
         }
         tasks.close();
-        Ok(Self { scheduler, stop, tasks })
+        Ok(Self {
+            scheduler,
+            stop,
+            tasks,
+        })
     }
 
     /// How much there is to do.
@@ -101,7 +109,12 @@ impl Worker {
                 let rest = async {
                     // A resting lane is looked at again within a moment of machine time, whatever the clock's rate.
                     match self.scheduler.next_due() {
-                        Some(due) => drop(self.parts.clock.within(LONGEST_WAIT, self.parts.clock.sleep_until(due)).await),
+                        Some(due) => drop(
+                            self.parts
+                                .clock
+                                .within(LONGEST_WAIT, self.parts.clock.sleep_until(due))
+                                .await,
+                        ),
                         None => self.parts.clock.machine_sleep(LONGEST_WAIT).await,
                     }
                 };
@@ -127,7 +140,10 @@ impl Worker {
                 }
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a batch of events could not be committed; trying again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch of events could not be committed; trying again"
+                );
                 self.parts.clock.machine_sleep(AFTER_FAILURE).await;
                 for taken in taken {
                     self.scheduler.give_back(taken, &Ended::First(0), share);
@@ -137,15 +153,23 @@ impl Worker {
     }
 
     async fn try_batch(&self, taken: &[Taken]) -> Result<Vec<Ended>, StoreError> {
-        let sequences: Vec<i64> = taken.iter().flat_map(|it| &it.events).map(|event| event.sequence.0).collect();
+        let sequences: Vec<i64> = taken
+            .iter()
+            .flat_map(|it| &it.events)
+            .map(|event| event.sequence.0)
+            .collect();
         let mut bodies = self.parts.store.bodies(&sequences).await?;
         let groups: Vec<Vec<Arrived>> = taken.iter().map(|taken| group(taken, &mut bodies)).collect();
         let mut keys: Vec<ObjectKey> = groups
             .iter()
             .flatten()
-            .flat_map(|arrived| journey::keys(&arrived.event.tenant, &arrived.event.connection, &arrived.payload))
+            .flat_map(|arrived| {
+                journey::keys(&arrived.event.tenant, &arrived.event.connection, &arrived.payload)
+            })
             .collect();
-        keys.sort_unstable_by(|a, b| (&a.connection, a.kind, &a.ghl_id).cmp(&(&b.connection, b.kind, &b.ghl_id)));
+        keys.sort_unstable_by(|a, b| {
+            (&a.connection, a.kind, &a.ghl_id).cmp(&(&b.connection, b.kind, &b.ghl_id))
+        });
         keys.dedup();
         let contexts = self.parts.store.load_contexts(&keys).await?;
         let mut commit = EventCommit::default();

@@ -18,7 +18,13 @@ pub(super) fn value_to_wit(value: &Value) -> types::Value {
 }
 
 pub(super) fn fields_to_wit(fields: &Fields) -> Vec<types::Field> {
-    fields.iter().map(|(name, value)| types::Field { name: name.clone(), value: value_to_wit(value) }).collect()
+    fields
+        .iter()
+        .map(|(name, value)| types::Field {
+            name: name.clone(),
+            value: value_to_wit(value),
+        })
+        .collect()
 }
 
 fn value_from_wit(name: &str, value: types::Value) -> Result<Value, RunFailure> {
@@ -42,7 +48,10 @@ fn size(value: &types::Value) -> usize {
     match value {
         types::Value::Text(it) | types::Value::Json(it) => it.len(),
         types::Value::Texts(it) => it.iter().map(|text| text.len() + 8).sum(),
-        types::Value::Null | types::Value::Boolean(_) | types::Value::Integer(_) | types::Value::Decimal(_) => 8,
+        types::Value::Null
+        | types::Value::Boolean(_)
+        | types::Value::Integer(_)
+        | types::Value::Decimal(_) => 8,
     }
 }
 
@@ -52,7 +61,10 @@ pub(super) fn fields_from_wit(fields: Vec<types::Field>, limits: &Limits) -> Res
         let detail = format!("{} fields, {} are allowed", fields.len(), limits.output_fields);
         return Err(RunFailure::OutputTooLarge { detail });
     }
-    let total: usize = fields.iter().map(|field| field.name.len() + size(&field.value)).sum();
+    let total: usize = fields
+        .iter()
+        .map(|field| field.name.len() + size(&field.value))
+        .sum();
     if total > limits.output_bytes {
         let detail = format!("{total} bytes, {} are allowed", limits.output_bytes);
         return Err(RunFailure::OutputTooLarge { detail });
@@ -60,11 +72,15 @@ pub(super) fn fields_from_wit(fields: Vec<types::Field>, limits: &Limits) -> Res
     let mut converted = Fields::new();
     for field in fields {
         if field.name.is_empty() || field.name.len() > 128 {
-            return Err(RunFailure::BadOutput { detail: "a field's name must have 1 to 128 bytes".to_owned() });
+            return Err(RunFailure::BadOutput {
+                detail: "a field's name must have 1 to 128 bytes".to_owned(),
+            });
         }
         let value = value_from_wit(&field.name, field.value)?;
         if converted.insert(field.name.clone(), value).is_some() {
-            return Err(RunFailure::BadOutput { detail: format!("field {} is named twice", field.name) });
+            return Err(RunFailure::BadOutput {
+                detail: format!("field {} is named twice", field.name),
+            });
         }
     }
     Ok(converted)
@@ -121,18 +137,37 @@ mod tests {
             ("f".into(), Value::Json(serde_json::json!({"k": [1, 2]}))),
             ("g".into(), Value::Boolean(true)),
         ]);
-        assert_eq!(fields_from_wit(fields_to_wit(&fields), &Limits::default()), Ok(fields));
+        assert_eq!(
+            fields_from_wit(fields_to_wit(&fields), &Limits::default()),
+            Ok(fields)
+        );
     }
 
     #[test]
     fn what_no_record_can_hold_is_refused() {
-        let one = |value| vec![types::Field { name: "x".into(), value }];
+        let one = |value| {
+            vec![types::Field {
+                name: "x".into(),
+                value,
+            }]
+        };
         let refuse = |fields| fields_from_wit(fields, &Limits::default()).unwrap_err().outcome();
         assert_eq!(refuse(one(types::Value::Decimal(f64::NAN))), "bad-output");
         assert_eq!(refuse(one(types::Value::Json("{".into()))), "bad-output");
-        assert_eq!(refuse(one(types::Value::Text("x".repeat(2 * 1024 * 1024)))), "output-too-large");
-        assert_eq!(refuse([one(types::Value::Null), one(types::Value::Null)].concat()), "bad-output");
-        let many = (0..1001).map(|n| types::Field { name: n.to_string(), value: types::Value::Null }).collect();
+        assert_eq!(
+            refuse(one(types::Value::Text("x".repeat(2 * 1024 * 1024)))),
+            "output-too-large"
+        );
+        assert_eq!(
+            refuse([one(types::Value::Null), one(types::Value::Null)].concat()),
+            "bad-output"
+        );
+        let many = (0..1001)
+            .map(|n| types::Field {
+                name: n.to_string(),
+                value: types::Value::Null,
+            })
+            .collect();
         assert_eq!(refuse(many), "output-too-large");
     }
 }

@@ -31,12 +31,17 @@ pub(super) fn make(runs: u32) -> Result<MadeEngine, PluginError> {
         Ok(engine) => (engine, true),
         Err(error) => {
             tracing::warn!(%error, "no pool for plugin instances: each run maps its memory anew and is slower; raise the limit on address space (ulimit -v)");
-            let engine = Engine::new(&config(None)).map_err(|error| PluginError::Engine(error.to_string()))?;
+            let engine =
+                Engine::new(&config(None)).map_err(|error| PluginError::Engine(error.to_string()))?;
             (engine, false)
         }
     };
     let ticker = Ticker::start(engine.clone())?;
-    Ok(MadeEngine { engine, pooled, ticker })
+    Ok(MadeEngine {
+        engine,
+        pooled,
+        ticker,
+    })
 }
 
 fn config(pool_for: Option<u32>) -> Config {
@@ -91,7 +96,10 @@ impl Ticker {
                 }
             })
             .map_err(|error| PluginError::Engine(error.to_string()))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

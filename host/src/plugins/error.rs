@@ -6,7 +6,9 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// Larger than a package may be.
-    #[error("the file has {size} bytes; a plugin may have {limit_bytes}. Build with `mapwright plugin build`, which strips what is not needed")]
+    #[error(
+        "the file has {size} bytes; a plugin may have {limit_bytes}. Build with `mapwright plugin build`, which strips what is not needed"
+    )]
     TooLarge {
         /// Its size.
         size: usize,
@@ -133,7 +135,10 @@ impl RunFailure {
     /// Whether the same version on the same event would fail again.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_))
+        !matches!(
+            self,
+            Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_)
+        )
     }
 
     /// The outcome's word, stable for programs.

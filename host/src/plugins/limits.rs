@@ -60,12 +60,21 @@ pub(super) struct Growth {
 
 impl Growth {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { memory_left: limits.memory_bytes, tables_left: limits.table_elements, memory_refused: false }
+        Self {
+            memory_left: limits.memory_bytes,
+            tables_left: limits.table_elements,
+            memory_refused: false,
+        }
     }
 }
 
 impl ResourceLimiter for Growth {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         match self.memory_left.checked_sub(desired.saturating_sub(current)) {
             Some(left) => {
                 self.memory_left = left;
@@ -78,7 +87,12 @@ impl ResourceLimiter for Growth {
         }
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         match self.tables_left.checked_sub(desired.saturating_sub(current)) {
             Some(left) => {
                 self.tables_left = left;
@@ -107,7 +121,10 @@ mod tests {
 
     #[test]
     fn memories_are_summed_to_the_very_byte() {
-        let mut growth = Growth::new(&Limits { memory_bytes: 100, ..Limits::default() });
+        let mut growth = Growth::new(&Limits {
+            memory_bytes: 100,
+            ..Limits::default()
+        });
         assert!(growth.memory_growing(0, 60, None).unwrap());
         assert!(growth.memory_growing(0, 40, None).unwrap());
         assert!(!growth.memory_refused);

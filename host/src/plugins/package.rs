@@ -42,25 +42,36 @@ pub(super) fn version_of(uploaded: &[u8]) -> VersionId {
 /// Makes a component of uploaded bytes, or says why it can't.
 pub(super) fn componentize(uploaded: &[u8]) -> Result<Vec<u8>, PackageError> {
     if uploaded.len() > LARGEST_BYTES {
-        return Err(PackageError::TooLarge { size: uploaded.len(), limit_bytes: LARGEST_BYTES });
+        return Err(PackageError::TooLarge {
+            size: uploaded.len(),
+            limit_bytes: LARGEST_BYTES,
+        });
     }
     match uploaded.get(..8) {
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
             let mut encoder = wit_component::ComponentEncoder::default();
-            let encoder = encoder.module(uploaded).map_err(|error| not_component(format!("{error:#}")))?;
-            encoder.validate(true).encode().map_err(|error| not_component(format!("{error:#}")))
+            let encoder = encoder
+                .module(uploaded)
+                .map_err(|error| not_component(format!("{error:#}")))?;
+            encoder
+                .validate(true)
+                .encode()
+                .map_err(|error| not_component(format!("{error:#}")))
         }
         Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => Ok(uploaded.to_vec()),
-        _ => {
-            Err(PackageError::Malformed { detail: "it does not begin as a WebAssembly module or component does".to_owned() })
-        }
+        _ => Err(PackageError::Malformed {
+            detail: "it does not begin as a WebAssembly module or component does".to_owned(),
+        }),
     }
 }
 
 fn not_component(chain: String) -> PackageError {
     let detail = if chain.contains("__wbindgen") {
         "a dependency expects a browser (wasm-bindgen): switch off its `js` or `wasmbind` feature".to_owned()
-    } else if chain.contains("unexpected end") || chain.contains("unexpected-eof") || chain.contains("out of bounds") {
+    } else if chain.contains("unexpected end")
+        || chain.contains("unexpected-eof")
+        || chain.contains("out of bounds")
+    {
         return PackageError::Malformed { detail: chain };
     } else {
         chain
@@ -83,41 +94,71 @@ pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<Stri
         match name.strip_prefix(OURS) {
             Some(interface) => {
                 let interface = interface.split('@').next().unwrap_or(interface);
-                ours.extend(functions.into_iter().map(|function| format!("{interface}.{function}")));
+                ours.extend(
+                    functions
+                        .into_iter()
+                        .map(|function| format!("{interface}.{function}")),
+                );
             }
             None if functions.is_empty() => unknown.push(name.to_owned()),
-            None => unknown.extend(functions.into_iter().map(|function| format!("{name}.{function}").trim_end_matches('.').to_owned())),
+            None => unknown.extend(
+                functions
+                    .into_iter()
+                    .map(|function| format!("{name}.{function}").trim_end_matches('.').to_owned()),
+            ),
         }
     }
-    if unknown.is_empty() { Ok(ours) } else { Err(PackageError::UnknownImports { names: unknown }) }
+    if unknown.is_empty() {
+        Ok(ours)
+    } else {
+        Err(PackageError::UnknownImports { names: unknown })
+    }
 }
 
 /// Holds the component against the contract and explains a difference in the contract's words.
 pub(super) fn fits_contract(component: &[u8]) -> Result<(), PackageError> {
-    let asked = decode(component).map_err(|error| PackageError::Malformed { detail: error.to_string() })?;
+    let asked = decode(component).map_err(|error| PackageError::Malformed {
+        detail: error.to_string(),
+    })?;
     let DecodedWasm::Component(asked, asked_world) = asked else {
-        return Err(PackageError::Mismatch { detail: "it is a WIT package and not a plugin".to_owned() });
+        return Err(PackageError::Mismatch {
+            detail: "it is a WIT package and not a plugin".to_owned(),
+        });
     };
     let exported: Vec<String> = asked
         .worlds
         .get(asked_world)
-        .map(|world| world.exports.keys().map(|key| asked.name_world_key(key)).collect())
+        .map(|world| {
+            world
+                .exports
+                .keys()
+                .map(|key| asked.name_world_key(key))
+                .collect()
+        })
         .unwrap_or_default();
     let strangers: Vec<&String> = exported.iter().filter(|name| !name.starts_with(OURS)).collect();
     if let Some(stranger) = strangers.first() {
         return Err(PackageError::Mismatch {
-            detail: format!("it exports {stranger}, which is no interface of mapwright:plugin; was it built for another host?"),
+            detail: format!(
+                "it exports {stranger}, which is no interface of mapwright:plugin; was it built for another host?"
+            ),
         });
     }
-    let offered = decode(CONTRACT).map_err(|error| PackageError::Mismatch { detail: error.to_string() })?;
+    let offered = decode(CONTRACT).map_err(|error| PackageError::Mismatch {
+        detail: error.to_string(),
+    })?;
     let DecodedWasm::WitPackage(mut offered, package) = offered else {
-        return Err(PackageError::Mismatch { detail: "the host's contract can't be read".to_owned() });
+        return Err(PackageError::Mismatch {
+            detail: "the host's contract can't be read".to_owned(),
+        });
     };
     let world = offered
         .packages
         .get(package)
         .and_then(|package| package.worlds.get("plugin").copied())
-        .ok_or_else(|| PackageError::Mismatch { detail: "the host's contract has no world `plugin`".to_owned() })?;
+        .ok_or_else(|| PackageError::Mismatch {
+            detail: "the host's contract has no world `plugin`".to_owned(),
+        })?;
     let absent: Vec<_> = offered
         .worlds
         .get(world)
@@ -139,6 +180,7 @@ pub(super) fn fits_contract(component: &[u8]) -> Result<(), PackageError> {
             world.exports.shift_remove(&key);
         }
     }
-    wit_component::targets(&offered, world, component, true)
-        .map_err(|error| PackageError::Mismatch { detail: format!("{error:#}") })
+    wit_component::targets(&offered, world, component, true).map_err(|error| PackageError::Mismatch {
+        detail: format!("{error:#}"),
+    })
 }

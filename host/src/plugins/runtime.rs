@@ -81,8 +81,10 @@ impl Runtime {
     /// [`PackageError`]: what is wrong and how to mend it.
     pub async fn check(&self, uploaded: &[u8], limits: &Limits) -> Result<Package, PackageError> {
         let component_bytes = package::componentize(uploaded)?;
-        let component = Component::new(&self.engine, &component_bytes)
-            .map_err(|error| PackageError::Malformed { detail: format!("{error:#}") })?;
+        let component =
+            Component::new(&self.engine, &component_bytes).map_err(|error| PackageError::Malformed {
+                detail: format!("{error:#}"),
+            })?;
         let imports = package::imports(&self.engine, &component)?;
         package::fits_contract(&component_bytes)?;
         let id = package::version_of(uploaded);
@@ -96,7 +98,12 @@ impl Runtime {
         if let Some(detail) = first.fault() {
             return Err(PackageError::Description { detail });
         }
-        Ok(Package { version: id, description: first, component: component_bytes, imports })
+        Ok(Package {
+            version: id,
+            description: first,
+            component: component_bytes,
+            imports,
+        })
     }
 
     /// A version ready to run, compiled at most once.
@@ -107,8 +114,8 @@ impl Runtime {
         if let Some(version) = self.loaded_version(id) {
             return Ok(version);
         }
-        let component =
-            Component::new(&self.engine, component).map_err(|error| PluginError::Load(format!("{error:#}")))?;
+        let component = Component::new(&self.engine, component)
+            .map_err(|error| PluginError::Load(format!("{error:#}")))?;
         let version = Arc::new(self.link(id.clone(), &component)?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(loaded.entry(id.clone()).or_insert(version)))
@@ -117,23 +124,47 @@ impl Runtime {
     /// The version if it is loaded already.
     #[must_use]
     pub fn loaded_version(&self, id: &VersionId) -> Option<Arc<LoadedVersion>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     fn link(&self, id: VersionId, component: &Component) -> Result<LoadedVersion, PluginError> {
         let load = |error: wasmtime::Error| PluginError::Load(format!("{error:#}"));
         let pre = self.linker.instantiate_pre(component).map_err(load)?;
         let descriptor = descriptor::GuestIndices::new(&pre).map_err(load)?;
-        let exported = pre.component().get_export_index(None, "mapwright:plugin/mapping@0.1.0").is_some();
-        let mapping = if exported { Some(mapping::GuestIndices::new(&pre).map_err(load)?) } else { None };
-        Ok(LoadedVersion { id, pre, descriptor, mapping })
+        let exported = pre
+            .component()
+            .get_export_index(None, "mapwright:plugin/mapping@0.1.0")
+            .is_some();
+        let mapping = if exported {
+            Some(mapping::GuestIndices::new(&pre).map_err(load)?)
+        } else {
+            None
+        };
+        Ok(LoadedVersion {
+            id,
+            pre,
+            descriptor,
+            mapping,
+        })
     }
 
     async fn describe(&self, version: &LoadedVersion, limits: &Limits) -> Result<Description, RunFailure> {
         let report = self
-            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_describe(store).await?))
-            })
+            .run(
+                version,
+                limits,
+                async |store: &mut Store<RunState>, instance: Instance| {
+                    Ok(Ok(version
+                        .descriptor
+                        .load(&mut *store, &instance)?
+                        .call_describe(store)
+                        .await?))
+                },
+            )
             .await;
         report.outcome.map(Description::from_wit)
     }
@@ -149,23 +180,44 @@ impl Runtime {
         limits: &Limits,
     ) -> Result<Result<Vec<u8>, Vec<ConfigFault>>, RunFailure> {
         let report = self
-            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_prepare(store, config).await?))
-            })
+            .run(
+                version,
+                limits,
+                async |store: &mut Store<RunState>, instance: Instance| {
+                    Ok(Ok(version
+                        .descriptor
+                        .load(&mut *store, &instance)?
+                        .call_prepare(store, config)
+                        .await?))
+                },
+            )
             .await;
         match report.outcome? {
             Ok(prepared) if prepared.len() > limits.prepared_bytes => Err(RunFailure::OutputTooLarge {
-                detail: format!("prepare gave {} bytes, {} are allowed", prepared.len(), limits.prepared_bytes),
+                detail: format!(
+                    "prepare gave {} bytes, {} are allowed",
+                    prepared.len(),
+                    limits.prepared_bytes
+                ),
             }),
             Ok(prepared) => Ok(Ok(prepared)),
-            Err(faults) => {
-                Ok(Err(faults.into_iter().map(|fault| ConfigFault { path: fault.path, message: fault.message }).collect()))
-            }
+            Err(faults) => Ok(Err(faults
+                .into_iter()
+                .map(|fault| ConfigFault {
+                    path: fault.path,
+                    message: fault.message,
+                })
+                .collect())),
         }
     }
 
     /// Runs a mapping on one event.
-    pub async fn map(&self, version: &LoadedVersion, input: &MappingInput<'_>, limits: &Limits) -> RunReport<MappedRecord> {
+    pub async fn map(
+        &self,
+        version: &LoadedVersion,
+        input: &MappingInput<'_>,
+        limits: &Limits,
+    ) -> RunReport<MappedRecord> {
         let Some(indices) = &version.mapping else {
             return RunReport {
                 outcome: Err(RunFailure::NotExported("mapping")),
@@ -182,17 +234,26 @@ impl Runtime {
             fields: fields_to_wit(fields),
         });
         let prepared = input.prepared;
-        self.run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-            let guest = indices.load(&mut *store, &instance)?;
-            Ok(match guest.call_run(store, &event, current.as_ref(), prepared).await? {
-                Ok(mapped) => fields_from_wit(mapped.fields, limits)
-                    .map(|fields| MappedRecord { kind: kind_from_wit(mapped.kind), fields }),
-                Err(types::RunError::Unmappable(why)) => Err(RunFailure::Unmappable(why)),
-                Err(types::RunError::RetryAfter((seconds, why))) => {
-                    Err(RunFailure::RetryAfter { after: Duration::from_secs(seconds.into()), why })
-                }
-            })
-        })
+        self.run(
+            version,
+            limits,
+            async |store: &mut Store<RunState>, instance: Instance| {
+                let guest = indices.load(&mut *store, &instance)?;
+                Ok(
+                    match guest.call_run(store, &event, current.as_ref(), prepared).await? {
+                        Ok(mapped) => fields_from_wit(mapped.fields, limits).map(|fields| MappedRecord {
+                            kind: kind_from_wit(mapped.kind),
+                            fields,
+                        }),
+                        Err(types::RunError::Unmappable(why)) => Err(RunFailure::Unmappable(why)),
+                        Err(types::RunError::RetryAfter((seconds, why))) => Err(RunFailure::RetryAfter {
+                            after: Duration::from_secs(seconds.into()),
+                            why,
+                        }),
+                    },
+                )
+            },
+        )
         .await
     }
 
@@ -219,7 +280,13 @@ impl Runtime {
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let state = store.into_data();
-        RunReport { outcome, fuel, took: started.elapsed(), log: state.lines, log_dropped: state.dropped }
+        RunReport {
+            outcome,
+            fuel,
+            took: started.elapsed(),
+            log: state.lines,
+            log_dropped: state.dropped,
+        }
     }
 }
 
@@ -259,14 +326,21 @@ fn failure(error: &wasmtime::Error, limits: &Limits, state: &RunState) -> RunFai
         return RunFailure::OutOfFuel { limit: limits.fuel };
     }
     if state.growth.memory_refused {
-        return RunFailure::OutOfMemory { limit_bytes: limits.memory_bytes };
+        return RunFailure::OutOfMemory {
+            limit_bytes: limits.memory_bytes,
+        };
     }
     let text = format!("{error:#}");
     if text.contains("fuel allocated for hostcalls") || text.contains("too much data for the host") {
-        return RunFailure::OutputTooLarge { detail: format!("more than {} bytes in one call", limits.copied_bytes) };
+        return RunFailure::OutputTooLarge {
+            detail: format!("more than {} bytes in one call", limits.copied_bytes),
+        };
     }
-    let panicked = state.lines.iter().rev().find(|line| line.level == "error" && line.message.starts_with("panicked"));
+    let panicked = state
+        .lines
+        .iter()
+        .rev()
+        .find(|line| line.level == "error" && line.message.starts_with("panicked"));
     let message = panicked.map_or_else(|| text.clone(), |line| format!("{}\n{text}", line.message));
     RunFailure::Trap { message }
 }
-

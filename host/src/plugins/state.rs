@@ -15,7 +15,13 @@ pub(super) struct RunState {
 
 impl RunState {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { growth: Growth::new(limits), limits: *limits, lines: Vec::new(), dropped: 0, host_calls: 0 }
+        Self {
+            growth: Growth::new(limits),
+            limits: *limits,
+            lines: Vec::new(),
+            dropped: 0,
+            host_calls: 0,
+        }
     }
 }
 
@@ -29,7 +35,10 @@ impl log::Host for RunState {
             return;
         }
         if message.len() > self.limits.log_line_bytes {
-            let end = (0..=self.limits.log_line_bytes).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            let end = (0..=self.limits.log_line_bytes)
+                .rev()
+                .find(|at| message.is_char_boundary(*at))
+                .unwrap_or(0);
             message.truncate(end);
         }
         let level = match level {

@@ -39,7 +39,9 @@ pub(super) async fn create(
     Extract(state): Extract<Arc<State>>,
     Json(contact): Json<NewContact>,
 ) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"contact": state.create(&contact.location_id, contact.fields, "user")?})))
+    Ok(Json(
+        json!({"contact": state.create(&contact.location_id, contact.fields, "user")?}),
+    ))
 }
 
 pub(super) async fn update(
@@ -50,7 +52,10 @@ pub(super) async fn update(
     Ok(Json(json!({"contact": state.update(&id, &fields, "user")?})))
 }
 
-pub(super) async fn delete(Extract(state): Extract<Arc<State>>, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+pub(super) async fn delete(
+    Extract(state): Extract<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
     state.delete(&id, "user")?;
     Ok(StatusCode::NO_CONTENT)
 }

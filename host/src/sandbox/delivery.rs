@@ -45,7 +45,9 @@ pub(super) async fn send_all(state: Arc<State>, client: Client, mut messages: mp
 async fn deliver(state: &State, client: &Client, places: &Semaphore, message: &Outgoing) {
     for attempt in 0..=RETRIES {
         let status = {
-            let Ok(_place) = places.acquire().await else { return };
+            let Ok(_place) = places.acquire().await else {
+                return;
+            };
             send(state, client, message).await
         };
         if let Err(error) = state.attempted(&message.webhook_id, status) {
@@ -66,7 +68,10 @@ async fn send(state: &State, client: &Client, message: &Outgoing) -> Option<u16>
         url: message.url.clone(),
         headers: vec![
             ("content-type".into(), "application/json".into()),
-            ("x-ghl-signature".into(), state.signer.sign(message.body.as_bytes())),
+            (
+                "x-ghl-signature".into(),
+                state.signer.sign(message.body.as_bytes()),
+            ),
         ],
         body: Some(message.body.clone().into_bytes()),
     };

@@ -80,7 +80,9 @@ impl Journal {
             let mut reader = BufReader::new(File::open(path)?);
             let mut line = String::new();
             while reader.read_line(&mut line)? > 0 && line.ends_with('\n') {
-                let Ok(entry) = serde_json::from_str(&line) else { break };
+                let Ok(entry) = serde_json::from_str(&line) else {
+                    break;
+                };
                 entries.push(entry);
                 whole += u64::try_from(line.len()).unwrap_or(0);
                 line.clear();
@@ -110,7 +112,13 @@ mod tests {
     fn a_torn_last_line_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let attempt = |id: &str| Entry::Attempt(AttemptEntry { at: String::new(), webhook_id: id.into(), status: Some(200) });
+        let attempt = |id: &str| {
+            Entry::Attempt(AttemptEntry {
+                at: String::new(),
+                webhook_id: id.into(),
+                status: Some(200),
+            })
+        };
         let (mut journal, before) = Journal::open(&path).unwrap();
         assert!(before.is_empty());
         journal.append(&[attempt("a"), attempt("b")]).unwrap();

@@ -37,14 +37,18 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let trace = uuid::Uuid::new_v4().to_string();
         let (status, body) = match self {
-            Self::Unauthorized(message) => {
-                (401, json!({"statusCode": 401, "message": message, "error": "Unauthorized", "traceId": trace}))
-            }
+            Self::Unauthorized(message) => (
+                401,
+                json!({"statusCode": 401, "message": message, "error": "Unauthorized", "traceId": trace}),
+            ),
             Self::OtherLocation => (
                 403,
                 json!({"statusCode": 403, "message": "The token does not have access to this location.", "error": "Forbidden", "traceId": trace}),
             ),
-            Self::NotFound(message) => (404, json!({"statusCode": 404, "message": message, "traceId": trace})),
+            Self::NotFound(message) => (
+                404,
+                json!({"statusCode": 404, "message": message, "traceId": trace}),
+            ),
             Self::Invalid(messages) => (
                 422,
                 json!({"statusCode": 422, "message": messages, "error": "Unprocessable Entity", "traceId": trace}),
@@ -56,9 +60,16 @@ impl IntoResponse for Refusal {
             ),
             Self::Broken(error) => {
                 tracing::error!(%error, "the sandbox's journal failed");
-                (500, json!({"statusCode": 500, "message": "Internal Server Error", "traceId": trace}))
+                (
+                    500,
+                    json!({"statusCode": 500, "message": "Internal Server Error", "traceId": trace}),
+                )
             }
         };
-        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body)).into_response()
+        (
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            Json(body),
+        )
+            .into_response()
     }
 }

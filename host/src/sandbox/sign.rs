@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
 
 /// The ASN.1 wrapping of an Ed25519 public key (RFC 8410).
-const SPKI_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: &[u8] = &[
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// Signs webhook bodies.
 pub(super) struct Signer {
@@ -23,7 +25,8 @@ impl Signer {
                 .map_err(|_unspecified| broken("no key could be made"))?;
             std::fs::write(&path, document.as_ref())?;
         }
-        let pair = Ed25519KeyPair::from_pkcs8(&std::fs::read(&path)?).map_err(|_rejected| broken("it holds no Ed25519 key"))?;
+        let pair = Ed25519KeyPair::from_pkcs8(&std::fs::read(&path)?)
+            .map_err(|_rejected| broken("it holds no Ed25519 key"))?;
         Ok(Self { pair })
     }
 
@@ -35,6 +38,9 @@ impl Signer {
     /// The public key, PEM.
     pub(super) fn public_pem(&self) -> String {
         let spki = [SPKI_PREFIX, self.pair.public_key().as_ref()].concat();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki))
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            STANDARD.encode(spki)
+        )
     }
 }

@@ -14,8 +14,26 @@ use tokio::sync::mpsc;
 
 /// Fields a contact may be written with.
 pub(super) const WRITABLE: &[&str] = &[
-    "firstName", "lastName", "name", "email", "phone", "address1", "city", "state", "country", "postalCode", "website",
-    "timezone", "companyName", "gender", "source", "dateOfBirth", "tags", "customFields", "dnd", "assignedTo",
+    "firstName",
+    "lastName",
+    "name",
+    "email",
+    "phone",
+    "address1",
+    "city",
+    "state",
+    "country",
+    "postalCode",
+    "website",
+    "timezone",
+    "companyName",
+    "gender",
+    "source",
+    "dateOfBirth",
+    "tags",
+    "customFields",
+    "dnd",
+    "assignedTo",
 ];
 
 /// One app that webhooks are sent to.
@@ -68,7 +86,11 @@ pub(super) struct State {
 
 impl State {
     /// Opens the state in its folder, as the journal left it.
-    pub(super) fn open(folder: &Path, clock: Clock, outgoing: mpsc::Sender<Outgoing>) -> std::io::Result<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        clock: Clock,
+        outgoing: mpsc::Sender<Outgoing>,
+    ) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (journal, entries) = Journal::open(&folder.join("journal.jsonl"))?;
         let mut inner = Inner::default();
@@ -77,12 +99,20 @@ impl State {
                 if object.op == "delete" {
                     inner.contacts.remove(&object.id);
                 } else {
-                    let contact = Contact { location_id: object.location_id, fields: object.after };
+                    let contact = Contact {
+                        location_id: object.location_id,
+                        fields: object.after,
+                    };
                     inner.contacts.insert(object.id, contact);
                 }
             }
         }
-        Ok(Self { inner: Mutex::new((inner, journal)), clock, signer: Signer::open(folder)?, outgoing })
+        Ok(Self {
+            inner: Mutex::new((inner, journal)),
+            clock,
+            signer: Signer::open(folder)?,
+            outgoing,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
@@ -122,7 +152,12 @@ impl State {
     }
 
     /// Creates a contact; answers it as GET would.
-    pub(super) fn create(&self, location: &str, fields: Map<String, Value>, by: &str) -> Result<Map<String, Value>, Refusal> {
+    pub(super) fn create(
+        &self,
+        location: &str,
+        fields: Map<String, Value>,
+        by: &str,
+    ) -> Result<Map<String, Value>, Refusal> {
         let id = new_id();
         let mut made = self.checked(&fields)?;
         self.refuse_duplicate(location, &made, None)?;
@@ -133,7 +168,12 @@ impl State {
     }
 
     /// Updates fields of a contact; null empties one.
-    pub(super) fn update(&self, id: &str, fields: &Map<String, Value>, by: &str) -> Result<Map<String, Value>, Refusal> {
+    pub(super) fn update(
+        &self,
+        id: &str,
+        fields: &Map<String, Value>,
+        by: &str,
+    ) -> Result<Map<String, Value>, Refusal> {
         let contact = self.contact(id)?;
         let given = self.checked(fields)?;
         self.refuse_duplicate(&contact.location_id, &given, Some(id))?;
@@ -147,7 +187,13 @@ impl State {
     /// Deletes a contact.
     pub(super) fn delete(&self, id: &str, by: &str) -> Result<(), Refusal> {
         let contact = self.contact(id)?;
-        self.change(id, &contact.location_id, ("delete", "ContactDelete"), contact.fields, by)?;
+        self.change(
+            id,
+            &contact.location_id,
+            ("delete", "ContactDelete"),
+            contact.fields,
+            by,
+        )?;
         Ok(())
     }
 
@@ -157,18 +203,34 @@ impl State {
             .filter(|name| !WRITABLE.contains(&name.as_str()))
             .map(|name| format!("property {name} should not exist"))
             .collect();
-        if wrong.is_empty() { Ok(fields.clone()) } else { Err(Refusal::Invalid(wrong)) }
+        if wrong.is_empty() {
+            Ok(fields.clone())
+        } else {
+            Err(Refusal::Invalid(wrong))
+        }
     }
 
-    fn refuse_duplicate(&self, location: &str, given: &Map<String, Value>, own: Option<&str>) -> Result<(), Refusal> {
+    fn refuse_duplicate(
+        &self,
+        location: &str,
+        given: &Map<String, Value>,
+        own: Option<&str>,
+    ) -> Result<(), Refusal> {
         let guard = self.lock();
         for field in ["email", "phone"] {
-            let Some(value) = given.get(field).filter(|value| !value.is_null()) else { continue };
+            let Some(value) = given.get(field).filter(|value| !value.is_null()) else {
+                continue;
+            };
             let same = guard.0.contacts.iter().find(|(id, contact)| {
-                contact.location_id == location && own != Some(id.as_str()) && contact.fields.get(field) == Some(value)
+                contact.location_id == location
+                    && own != Some(id.as_str())
+                    && contact.fields.get(field) == Some(value)
             });
             if let Some((id, _)) = same {
-                return Err(Refusal::Duplicate { id: id.clone(), field });
+                return Err(Refusal::Duplicate {
+                    id: id.clone(),
+                    field,
+                });
             }
         }
         Ok(())
@@ -196,7 +258,11 @@ impl State {
             after: after.clone(),
         })];
         let mut messages = Vec::new();
-        for app in inner.apps.iter().filter(|app| app.locations.iter().any(|known| known == location)) {
+        for app in inner
+            .apps
+            .iter()
+            .filter(|app| app.locations.iter().any(|known| known == location))
+        {
             let delivery = message(app, (id, location, event_type), &after, &now);
             entries.push(Entry::Delivery(delivery.clone()));
             messages.push((app.webhook_url.clone(), delivery));
@@ -205,7 +271,10 @@ impl State {
         if op == "delete" {
             inner.contacts.remove(id);
         } else {
-            let contact = Contact { location_id: location.to_owned(), fields: after.clone() };
+            let contact = Contact {
+                location_id: location.to_owned(),
+                fields: after.clone(),
+            };
             inner.contacts.insert(id.to_owned(), contact);
         }
         for (url, delivery) in messages {
@@ -215,7 +284,11 @@ impl State {
                 webhook_id: delivery.webhook_id,
                 body: delivery.body,
                 times: if take(&mut inner.faults.duplicate) { 2 } else { 1 },
-                wait_seconds: if take(&mut inner.faults.hold_back) { inner.faults.hold_back_seconds } else { 0 },
+                wait_seconds: if take(&mut inner.faults.hold_back) {
+                    inner.faults.hold_back_seconds
+                } else {
+                    0
+                },
             };
             inner.pending += 1;
             if self.outgoing.try_send(outgoing).is_err() {
@@ -230,7 +303,11 @@ impl State {
     /// Journals one sending.
     pub(super) fn attempted(&self, webhook_id: &str, status: Option<u16>) -> std::io::Result<()> {
         let at = self.clock.now().to_rfc3339();
-        let entry = Entry::Attempt(AttemptEntry { at, webhook_id: webhook_id.to_owned(), status });
+        let entry = Entry::Attempt(AttemptEntry {
+            at,
+            webhook_id: webhook_id.to_owned(),
+            status,
+        });
         self.lock().1.append(&[entry])
     }
 
@@ -242,12 +319,17 @@ impl State {
 }
 
 /// A real-shaped message: flat, empty fields left out.
-fn message(app: &App, (id, location, event_type): (&str, &str, &str), contact: &Map<String, Value>, now: &str) -> DeliveryEntry {
+fn message(
+    app: &App,
+    (id, location, event_type): (&str, &str, &str),
+    contact: &Map<String, Value>,
+    now: &str,
+) -> DeliveryEntry {
     let webhook_id = uuid::Uuid::new_v4().to_string();
     let mut body = Map::new();
     body.insert("type".into(), json!(event_type));
     for (name, value) in contact {
-        if name != "dateUpdated" {
+        if name != "dateUpdated" && !value.is_null() {
             body.insert(name.clone(), value.clone());
         }
     }
@@ -269,5 +351,9 @@ fn message(app: &App, (id, location, event_type): (&str, &str, &str), contact: &
 /// A new id in GHL's form: 20 letters and digits.
 pub(super) fn new_id() -> String {
     use rand::RngExt as _;
-    rand::rng().sample_iter(rand::distr::Alphanumeric).take(20).map(char::from).collect()
+    rand::rng()
+        .sample_iter(rand::distr::Alphanumeric)
+        .take(20)
+        .map(char::from)
+        .collect()
 }

@@ -66,7 +66,18 @@ pub struct ConnectionRow {
     pub created_at: Timestamp,
 }
 
-type ConnectionTuple = (String, String, Option<String>, String, String, Option<String>, String, String, String, i64);
+type ConnectionTuple = (
+    String,
+    String,
+    Option<String>,
+    String,
+    String,
+    Option<String>,
+    String,
+    String,
+    String,
+    i64,
+);
 
 impl Store {
     /// All apps. Cross-tenant: an app serves many tenants.
@@ -74,9 +85,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn apps(&self) -> Result<Vec<AppRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT id, environment, client_id, settings, sealed_secret, created_at FROM apps ORDER BY id")
-            .fetch_all(&self.readers)
-            .await?)
+        Ok(sqlx::query_as(
+            "SELECT id, environment, client_id, settings, sealed_secret, created_at FROM apps ORDER BY id",
+        )
+        .fetch_all(&self.readers)
+        .await?)
     }
 
     /// Stores an app, or its new settings. Cross-tenant: an app serves many tenants.
@@ -111,7 +124,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT id, name, state, created_at FROM tenants ORDER BY id").fetch_all(&self.readers).await?)
+        Ok(
+            sqlx::query_as("SELECT id, name, state, created_at FROM tenants ORDER BY id")
+                .fetch_all(&self.readers)
+                .await?,
+        )
     }
 
     /// Stores a tenant, or its new name and state; `TenantId` is the row's own.

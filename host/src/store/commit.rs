@@ -3,7 +3,9 @@
 
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
-use crate::domain::{AssignmentId, ConnectionId, GhlId, ObjectKind, RankrId, Sequence, TenantId, Timestamp, VersionId};
+use crate::domain::{
+    AssignmentId, ConnectionId, GhlId, ObjectKind, RankrId, Sequence, TenantId, Timestamp, VersionId,
+};
 
 /// How an event stands after its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,8 +203,11 @@ const LINKS: Shape = Shape {
     columns: 6,
     tail: "ON CONFLICT (tenant, kind, connection, ghl_id) DO NOTHING",
 };
-const TIMELINE: Shape =
-    Shape { head: "INSERT INTO timeline (tenant, contact, at, sequence, kind, entry)", columns: 6, tail: "" };
+const TIMELINE: Shape = Shape {
+    head: "INSERT INTO timeline (tenant, contact, at, sequence, kind, entry)",
+    columns: 6,
+    tail: "",
+};
 const DEAD_LETTERS: Shape = Shape {
     head: "INSERT INTO dead_letters (sequence, assignment, tenant, version, outcome, detail, died_at)",
     columns: 7,
@@ -292,7 +297,10 @@ fn bind_dead_letter(row: &DeadLetterRow, to: &mut Binder) {
 
 /// Writes all commits in the caller's transaction, table by table. Two commits of a group never touch the
 /// same row twice in one statement: the pipeline has one run of a lane under way at a time.
-pub(super) async fn write_all(connection: &mut Connection, commits: &[EventCommit]) -> Result<(), StoreError> {
+pub(super) async fn write_all(
+    connection: &mut Connection,
+    commits: &[EventCommit],
+) -> Result<(), StoreError> {
     if commits.is_empty() {
         return Ok(());
     }
@@ -325,4 +333,3 @@ impl Store {
         self.writer.commit(commit).await
     }
 }
-

@@ -99,7 +99,10 @@ fn bind(row: &InboxRow, to: &mut Binder) {
 }
 
 /// Appends all rows in the caller's transaction; the answers stand in the order of the rows.
-pub(super) async fn append_all(connection: &mut Connection, rows: &[InboxRow]) -> Result<Vec<Appended>, StoreError> {
+pub(super) async fn append_all(
+    connection: &mut Connection,
+    rows: &[InboxRow],
+) -> Result<Vec<Appended>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -117,10 +120,11 @@ pub(super) async fn append_all(connection: &mut Connection, rows: &[InboxRow]) -
             answers.push(Appended::New(Sequence(sequence)));
             continue;
         }
-        let (sequence, body): (i64, String) = sqlx::query_as("SELECT sequence, body FROM inbox WHERE dedupe = $1")
-            .bind(row.dedupe.to_vec())
-            .fetch_one(&mut *connection)
-            .await?;
+        let (sequence, body): (i64, String) =
+            sqlx::query_as("SELECT sequence, body FROM inbox WHERE dedupe = $1")
+                .bind(row.dedupe.to_vec())
+                .fetch_one(&mut *connection)
+                .await?;
         if body == *row.body {
             answers.push(Appended::Duplicate(Sequence(sequence)));
         } else {
@@ -159,7 +163,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn bodies(&self, sequences: &[i64]) -> Result<HashMap<i64, BodyRow>, StoreError> {
-        let list = serde_json::to_string(sequences).map_err(|error| StoreError::corrupt("sequence", &error))?;
+        let list =
+            serde_json::to_string(sequences).map_err(|error| StoreError::corrupt("sequence", &error))?;
         let rows: Vec<(i64, String, i64, i64, String, Option<String>)> = sqlx::query_as(
             "SELECT sequence, connection, received_at, source_time, body, webhook_id FROM inbox \
              WHERE sequence IN (SELECT value FROM json_each($1))",
@@ -169,16 +174,18 @@ impl Store {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(sequence, connection, received_at, source_time, body, webhook_id)| {
-                let row = BodyRow {
-                    connection: ConnectionId::from(connection),
-                    received_at: Timestamp::from_millis(received_at),
-                    source_time: Timestamp::from_millis(source_time),
-                    body: Arc::from(body),
-                    webhook_id,
-                };
-                (sequence, row)
-            })
+            .map(
+                |(sequence, connection, received_at, source_time, body, webhook_id)| {
+                    let row = BodyRow {
+                        connection: ConnectionId::from(connection),
+                        received_at: Timestamp::from_millis(received_at),
+                        source_time: Timestamp::from_millis(source_time),
+                        body: Arc::from(body),
+                        webhook_id,
+                    };
+                    (sequence, row)
+                },
+            )
             .collect())
     }
 }

@@ -13,17 +13,21 @@ mod open;
 mod plugins;
 mod records;
 mod rows;
+mod runs;
 mod timeline;
 mod writer;
 
 pub use apps::{AppRow, ConnectionRow, TenantRow};
-pub use commit::{DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow};
+pub use commit::{
+    DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
+};
 pub use error::StoreError;
 pub use events::{EventListing, OpenEvent};
 pub use inbox::{Appended, BodyRow, InboxRow, SlimEvent};
 pub use open::{Store, StoreSettings, Synchronous};
 pub use plugins::{ActivationRow, VersionRow};
 pub use records::{LoadedContext, ObjectKey, RecordListing};
+pub use runs::RunListing;
 pub use timeline::TimelineListing;
 
 /// The database engine in use; the only place that names it.

@@ -72,20 +72,32 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn load_contexts(&self, keys: &[ObjectKey]) -> Result<HashMap<ObjectKey, LoadedContext>, StoreError> {
+    pub async fn load_contexts(
+        &self,
+        keys: &[ObjectKey],
+    ) -> Result<HashMap<ObjectKey, LoadedContext>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
         let list: Vec<[&str; 4]> = keys
             .iter()
-            .map(|key| [key.tenant.as_str(), key.connection.as_str(), key.kind.as_str(), key.ghl_id.as_str()])
+            .map(|key| {
+                [
+                    key.tenant.as_str(),
+                    key.connection.as_str(),
+                    key.kind.as_str(),
+                    key.ghl_id.as_str(),
+                ]
+            })
             .collect();
         let list = serde_json::to_string(&list).map_err(|error| StoreError::corrupt("object key", &error))?;
         let rows = sqlx::query(CONTEXT).bind(list).fetch_all(&self.readers).await?;
         let mut found = HashMap::with_capacity(keys.len());
         for row in rows {
             let place: i64 = row.try_get(0)?;
-            let Some(key) = usize::try_from(place).ok().and_then(|place| keys.get(place)) else { continue };
+            let Some(key) = usize::try_from(place).ok().and_then(|place| keys.get(place)) else {
+                continue;
+            };
             let mirror_fields: Option<String> = row.try_get(1)?;
             let mirror_deleted: Option<i64> = row.try_get(2)?;
             let record_fields: Option<String> = row.try_get(5)?;
@@ -95,9 +107,9 @@ impl Store {
                 mirror: mirror_fields.map(|fields| (fields, mirror_deleted.map(Timestamp::from_millis))),
                 answered: row.try_get(3)?,
                 rankr_id: row.try_get::<Option<String>, _>(4)?.map(RankrId::from),
-                record: record_fields
-                    .zip(provenance)
-                    .map(|(fields, provenance)| (fields, provenance, record_deleted.map(Timestamp::from_millis))),
+                record: record_fields.zip(provenance).map(|(fields, provenance)| {
+                    (fields, provenance, record_deleted.map(Timestamp::from_millis))
+                }),
             };
             found.insert(key.clone(), context);
         }
@@ -124,9 +136,8 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.readers)
             .await?;
-        let parse = |text: String| {
-            serde_json::from_str(&text).map_err(|error| StoreError::corrupt("record", &error))
-        };
+        let parse =
+            |text: String| serde_json::from_str(&text).map_err(|error| StoreError::corrupt("record", &error));
         rows.iter()
             .map(|row| {
                 Ok(RecordListing {
@@ -138,7 +149,9 @@ impl Store {
                     fields: parse(row.try_get(5)?)?,
                     provenance: parse(row.try_get(6)?)?,
                     updated_at: Timestamp::from_millis(row.try_get(7)?).to_rfc3339(),
-                    deleted_at: row.try_get::<Option<i64>, _>(8)?.map(|at| Timestamp::from_millis(at).to_rfc3339()),
+                    deleted_at: row
+                        .try_get::<Option<i64>, _>(8)?
+                        .map(|at| Timestamp::from_millis(at).to_rfc3339()),
                 })
             })
             .collect()

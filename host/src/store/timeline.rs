@@ -56,7 +56,8 @@ impl Store {
                     at: Timestamp::from_millis(row.try_get(3)?).to_rfc3339(),
                     sequence: row.try_get(4)?,
                     kind: row.try_get(5)?,
-                    entry: serde_json::from_str(&entry).map_err(|error| StoreError::corrupt("timeline entry", &error))?,
+                    entry: serde_json::from_str(&entry)
+                        .map_err(|error| StoreError::corrupt("timeline entry", &error))?,
                 })
             })
             .collect()

@@ -22,10 +22,21 @@ type Boxed<'c> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'c
 type Work = Box<dyn for<'c> FnOnce(&'c mut Connection) -> Boxed<'c> + Send>;
 
 enum Job {
-    Append { row: InboxRow, reply: oneshot::Sender<Result<Appended, StoreError>> },
-    Commit { commit: Box<EventCommit>, reply: oneshot::Sender<Result<(), StoreError>> },
-    Work { work: Work, reply: oneshot::Sender<Result<(), StoreError>> },
-    Close { reply: oneshot::Sender<()> },
+    Append {
+        row: InboxRow,
+        reply: oneshot::Sender<Result<Appended, StoreError>>,
+    },
+    Commit {
+        commit: Box<EventCommit>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Work {
+        work: Work,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// The way to the writer task.
@@ -44,7 +55,11 @@ impl WriterHandle {
 
     pub(super) async fn commit(&self, commit: EventCommit) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Commit { commit: Box::new(commit), reply }).await?;
+        self.send(Job::Commit {
+            commit: Box::new(commit),
+            reply,
+        })
+        .await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -52,7 +67,9 @@ impl WriterHandle {
     pub(super) async fn work<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Connection) -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>
+        F: for<'c> FnOnce(
+                &'c mut Connection,
+            ) -> Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>
             + Send
             + 'static,
     {
@@ -110,7 +127,10 @@ impl Writer {
                 }
             }
         });
-        WriterHandle { jobs, appended: following }
+        WriterHandle {
+            jobs,
+            appended: following,
+        }
     }
 
     async fn write(&mut self, batch: Vec<Job>) -> Option<oneshot::Sender<()>> {
@@ -176,7 +196,11 @@ impl Writer {
         }
     }
 
-    async fn write_group(&mut self, rows: &[InboxRow], commits: &[EventCommit]) -> Result<Vec<Appended>, StoreError> {
+    async fn write_group(
+        &mut self,
+        rows: &[InboxRow],
+        commits: &[EventCommit],
+    ) -> Result<Vec<Appended>, StoreError> {
         let mut transaction = self.connection.begin().await?;
         let appended = inbox::append_all(&mut transaction, rows).await?;
         commit::write_all(&mut transaction, commits).await?;

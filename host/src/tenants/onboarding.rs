@@ -29,7 +29,11 @@ pub enum OnboardingError {
 ///
 /// # Errors
 /// When the store fails, or a location has another connection already.
-pub async fn apply_settings(store: &Store, settings: &Settings, now: Timestamp) -> Result<(), OnboardingError> {
+pub async fn apply_settings(
+    store: &Store,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(), OnboardingError> {
     for app in &settings.apps {
         let stored = StoredApp {
             ghl_app_id: app.ghl_app_id.clone(),
@@ -78,7 +82,10 @@ pub async fn apply_settings(store: &Store, settings: &Settings, now: Timestamp) 
                 created_at: now,
             })
             .await
-            .map_err(|cause| OnboardingError::Connection { connection: connection.id.clone(), cause })?;
+            .map_err(|cause| OnboardingError::Connection {
+                connection: connection.id.clone(),
+                cause,
+            })?;
     }
     Ok(())
 }

@@ -67,8 +67,21 @@ pub struct Ingest {
 impl Ingest {
     /// A door over these rooms; `max_waiting` deliveries may wait to be stored at once.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, directory: DirectoryCell, assignments: Assignments, max_waiting: usize) -> Self {
-        Self { store, clock, directory, assignments, shares: Shares::new(max_waiting), verifiers: Arc::default() }
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        directory: DirectoryCell,
+        assignments: Assignments,
+        max_waiting: usize,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            directory,
+            assignments,
+            shares: Shares::new(max_waiting),
+            verifiers: Arc::default(),
+        }
     }
 
     /// Takes the keys of all apps anew.
@@ -99,16 +112,20 @@ impl Ingest {
         }
         let directory = self.directory.get();
         let app = directory.app(delivery.app).ok_or(Refusal::UnknownApp)?;
-        let body = std::str::from_utf8(delivery.body).map_err(|_not_utf8| Refusal::BadBody("it is not UTF-8"))?;
-        let envelope: Envelope =
-            serde_json::from_str(body).map_err(|_not_json| Refusal::BadBody("it is no JSON object with a type"))?;
+        let body =
+            std::str::from_utf8(delivery.body).map_err(|_not_utf8| Refusal::BadBody("it is not UTF-8"))?;
+        let envelope: Envelope = serde_json::from_str(body)
+            .map_err(|_not_json| Refusal::BadBody("it is no JSON object with a type"))?;
         if envelope.event_type.is_empty() {
             return Err(Refusal::BadBody("it has no type"));
         }
         if envelope.app_id.as_deref().is_some_and(|id| id != app.ghl_app_id) {
             return Err(Refusal::OtherApp);
         }
-        let Some(connection) = envelope.location().and_then(|location| directory.receiver(&app.id, location)) else {
+        let Some(connection) = envelope
+            .location()
+            .and_then(|location| directory.receiver(&app.id, location))
+        else {
             metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
             return Ok(Ingested::Unaddressed);
         };
@@ -133,7 +150,11 @@ impl Ingest {
     fn wanted(&self, envelope: &Envelope, connection: &Connection) -> bool {
         shape_of(&envelope.event_type).kind != ObjectKind::Other
             || envelope.contact().is_some()
-            || self.assignments.of(&connection.tenant).iter().any(|version| version.wants(&envelope.event_type))
+            || self
+                .assignments
+                .of(&connection.tenant)
+                .iter()
+                .any(|version| version.wants(&envelope.event_type))
     }
 
     fn row(&self, app: &App, connection: &Connection, envelope: &Envelope, body: &str) -> InboxRow {
@@ -147,7 +168,11 @@ impl Ingest {
             lane: lane_of(envelope, connection),
             webhook_id: envelope.webhook_id.as_deref().map(Arc::from),
             received_at,
-            source_time: envelope.timestamp.as_deref().and_then(Timestamp::parse).unwrap_or(received_at),
+            source_time: envelope
+                .timestamp
+                .as_deref()
+                .and_then(Timestamp::parse)
+                .unwrap_or(received_at),
             body: Arc::from(body),
         }
     }

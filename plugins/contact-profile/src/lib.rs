@@ -43,8 +43,13 @@ impl Plugin for ContactProfile {
     const NAME: &'static str = "contact-profile";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Keeps a Rankr contact record in step with its GHL contact.";
-    const EVENTS: &'static [&'static str] =
-        &["ContactCreate", "ContactUpdate", "ContactDelete", "ContactTagUpdate", "ContactDndUpdate"];
+    const EVENTS: &'static [&'static str] = &[
+        "ContactCreate",
+        "ContactUpdate",
+        "ContactDelete",
+        "ContactTagUpdate",
+        "ContactDndUpdate",
+    ];
 
     fn check(config: &Config) -> Vec<mapwright_sdk::ConfigError> {
         let taken = |name: &str| RENAMED.iter().any(|(field, _)| *field == name);
@@ -53,7 +58,8 @@ impl Plugin for ContactProfile {
             .iter()
             .filter(|(_, name)| name.is_empty() || taken(name))
             .map(|(id, name)| {
-                let message = format!("{name:?} is empty or a field this plugin fills itself; choose another name");
+                let message =
+                    format!("{name:?} is empty or a field this plugin fills itself; choose another name");
                 mapwright_sdk::ConfigError::new(format!("/custom_fields/{id}"), message)
             })
             .collect()
@@ -62,7 +68,9 @@ impl Plugin for ContactProfile {
 
 impl Mapping for ContactProfile {
     fn map(event: &Event, _current: Option<&Record>, config: &Config) -> Result<Mapped, RunError> {
-        let contact = event.contact().ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
+        let contact = event
+            .contact()
+            .ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
         let mut mapped = Mapped::contact();
         for (field, source) in RENAMED {
             if let Some(value) = contact.get(source) {
@@ -103,15 +111,27 @@ fn trimmed(value: &Value) -> Value {
 
 /// GHL's own full name, else first and last; `None` while neither is known.
 fn full_name(contact: &Object) -> Option<Value> {
-    if let Some(name) = contact.text("name").map(str::trim).filter(|name| !name.is_empty()) {
+    if let Some(name) = contact
+        .text("name")
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         return Some(Value::from(name));
     }
     if contact.get("firstName").is_none() && contact.get("lastName").is_none() {
         return None;
     }
-    let parts: Vec<&str> =
-        ["firstName", "lastName"].iter().filter_map(|part| contact.text(part)).map(str::trim).filter(|part| !part.is_empty()).collect();
-    Some(if parts.is_empty() { Value::Null } else { Value::from(parts.join(" ")) })
+    let parts: Vec<&str> = ["firstName", "lastName"]
+        .iter()
+        .filter_map(|part| contact.text(part))
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    Some(if parts.is_empty() {
+        Value::Null
+    } else {
+        Value::from(parts.join(" "))
+    })
 }
 
 /// Digits and a leading plus, as GHL stores phones (E.164); anything else in it was decoration.
@@ -158,7 +178,9 @@ mod tests {
 
     #[test]
     fn what_is_known_to_be_empty_is_cleared() {
-        let mapped = map(&contact_event("ContactUpdate").with("city", Value::Null).with("website", "  "));
+        let mapped = map(&contact_event("ContactUpdate")
+            .with("city", Value::Null)
+            .with("website", "  "));
         assert_eq!(mapped.get("city"), Some(&Value::Null));
         assert_eq!(mapped.get("website"), Some(&Value::Null));
     }
@@ -180,6 +202,9 @@ mod tests {
     #[test]
     fn an_event_about_something_else_is_unmappable() {
         let event = mapwright_sdk::testing::event("TaskCreate", mapwright_sdk::ObjectKind::Task);
-        assert!(matches!(ContactProfile::map(&event, None, &Config::default()), Err(RunError::Unmappable(_))));
+        assert!(matches!(
+            ContactProfile::map(&event, None, &Config::default()),
+            Err(RunError::Unmappable(_))
+        ));
     }
 }

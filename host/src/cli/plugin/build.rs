@@ -59,7 +59,11 @@ struct Target {
 }
 
 pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<()> {
-    let request = BuildRequest { crates: args.crates.clone(), out: args.out.clone(), toolchain: args.toolchain };
+    let request = BuildRequest {
+        crates: args.crates.clone(),
+        out: args.out.clone(),
+        toolchain: args.toolchain,
+    };
     for built in build(&request)? {
         if args.json {
             output::say(&serde_json::json!({"plugin": built.file_stem(), "file": built}).to_string());
@@ -74,21 +78,36 @@ pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<()> {
 pub(crate) fn build(request: &BuildRequest) -> anyhow::Result<Vec<PathBuf>> {
     let toolchain = request.toolchain.ready()?;
     output::complain(&format!("building plugins with {}", toolchain.says()));
-    request.crates.iter().map(|folder| build_one(folder, request.out.as_deref(), &toolchain)).collect()
+    request
+        .crates
+        .iter()
+        .map(|folder| build_one(folder, request.out.as_deref(), &toolchain))
+        .collect()
 }
 
-fn build_one(folder: &Path, out: Option<&Path>, toolchain: &super::toolchain::Ready) -> anyhow::Result<PathBuf> {
+fn build_one(
+    folder: &Path,
+    out: Option<&Path>,
+    toolchain: &super::toolchain::Ready,
+) -> anyhow::Result<PathBuf> {
     let manifest = folder.join("Cargo.toml");
-    let manifest = manifest.canonicalize().with_context(|| format!("{} is no crate: it has no Cargo.toml", folder.display()))?;
+    let manifest = manifest
+        .canonicalize()
+        .with_context(|| format!("{} is no crate: it has no Cargo.toml", folder.display()))?;
     let metadata = Command::new("cargo")
         .args(["metadata", "--format-version=1", "--no-deps", "--manifest-path"])
         .arg(&manifest)
         .output()
         .context("cargo could not be started")?;
     if !metadata.status.success() {
-        bail!("{}: {}", manifest.display(), String::from_utf8_lossy(&metadata.stderr).trim());
+        bail!(
+            "{}: {}",
+            manifest.display(),
+            String::from_utf8_lossy(&metadata.stderr).trim()
+        );
     }
-    let metadata: Metadata = serde_json::from_slice(&metadata.stdout).context("cargo's metadata can't be read")?;
+    let metadata: Metadata =
+        serde_json::from_slice(&metadata.stdout).context("cargo's metadata can't be read")?;
     let package = metadata
         .packages
         .iter()
@@ -98,11 +117,23 @@ fn build_one(folder: &Path, out: Option<&Path>, toolchain: &super::toolchain::Re
         .targets
         .iter()
         .find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))
-        .with_context(|| format!("{} makes no cdylib: add crate-type = [\"cdylib\", \"rlib\"] under [lib]", package.name))?;
+        .with_context(|| {
+            format!(
+                "{} makes no cdylib: add crate-type = [\"cdylib\", \"rlib\"] under [lib]",
+                package.name
+            )
+        })?;
     let target_folder = metadata.target_directory.join("plugins-build");
     let mut command = toolchain.cargo();
     command
-        .args(["--target", "wasm32-unknown-unknown", "--lib", "--package", &package.name, "--manifest-path"])
+        .args([
+            "--target",
+            "wasm32-unknown-unknown",
+            "--lib",
+            "--package",
+            &package.name,
+            "--manifest-path",
+        ])
         .arg(&manifest)
         .arg("--target-dir")
         .arg(&target_folder);
@@ -112,13 +143,19 @@ fn build_one(folder: &Path, out: Option<&Path>, toolchain: &super::toolchain::Re
     }
     let status = command.status().context("cargo could not be started")?;
     if !status.success() {
-        bail!("{} could not be built; the compiler's message stands above", package.name);
+        bail!(
+            "{} could not be built; the compiler's message stands above",
+            package.name
+        );
     }
-    let made = target_folder.join("wasm32-unknown-unknown/release").join(format!("{}.wasm", library.name.replace('-', "_")));
+    let made = target_folder
+        .join("wasm32-unknown-unknown/release")
+        .join(format!("{}.wasm", library.name.replace('-', "_")));
     let out = out.map_or_else(|| metadata.target_directory.join("plugins"), Path::to_path_buf);
     std::fs::create_dir_all(&out).with_context(|| format!("{} can't be made", out.display()))?;
     let file = out.join(format!("{}.wasm", package.name));
-    std::fs::copy(&made, &file).with_context(|| format!("{} can't be copied to {}", made.display(), file.display()))?;
+    std::fs::copy(&made, &file)
+        .with_context(|| format!("{} can't be copied to {}", made.display(), file.display()))?;
     Ok(file)
 }
 

@@ -6,6 +6,7 @@ mod toolchain;
 
 pub(super) use build::{BuildRequest, build};
 use clap::Subcommand;
+pub(super) use toolchain::Toolchain;
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]

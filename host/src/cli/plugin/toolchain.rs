@@ -55,16 +55,37 @@ impl Toolchain {
 }
 
 fn installed() -> bool {
-    Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null()).output().is_ok_and(|said| {
-        said.status.success() && Path::new(String::from_utf8_lossy(&said.stdout).trim()).join("").read_dir().is_ok_and(|mut files| files.next().is_some())
-    })
+    Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|said| {
+            said.status.success()
+                && Path::new(String::from_utf8_lossy(&said.stdout).trim())
+                    .join("")
+                    .read_dir()
+                    .is_ok_and(|mut files| files.next().is_some())
+        })
 }
 
 fn rustup() -> anyhow::Result<Ready> {
-    output::complain(&format!("the target {TARGET} is missing: rustup target add {TARGET}"));
-    let said = Command::new("rustup").args(["target", "add", TARGET]).output().context("rustup could not be started")?;
+    output::complain(&format!(
+        "the target {TARGET} is missing: rustup target add {TARGET}"
+    ));
+    let said = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .output()
+        .context("rustup could not be started")?;
     if !said.status.success() {
-        bail!("{}", String::from_utf8_lossy(&said.stderr).trim().lines().last().unwrap_or("it failed").to_owned());
+        bail!(
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+                .trim()
+                .lines()
+                .last()
+                .unwrap_or("it failed")
+                .to_owned()
+        );
     }
     if !installed() {
         bail!("rustup added the target, but rustc does not have it: is rustc another installation's?");
@@ -81,10 +102,15 @@ fn debian() -> anyhow::Result<Ready> {
     if prefix.join("complete").is_file() {
         return Ok(Ready::Debian(prefix));
     }
-    output::complain(&format!("unpacking Debian's WebAssembly compiler into {} (about 860 MB)", prefix.display()));
+    output::complain(&format!(
+        "unpacking Debian's WebAssembly compiler into {} (about 860 MB)",
+        prefix.display()
+    ));
     let downloads = prefix.join("downloads");
     std::fs::create_dir_all(&downloads).with_context(|| format!("{} can't be made", downloads.display()))?;
-    let versioned = |stem: &str| newest(stem).with_context(|| format!("apt knows no package {stem}…; run `apt-get update` first"));
+    let versioned = |stem: &str| {
+        newest(stem).with_context(|| format!("apt knows no package {stem}…; run `apt-get update` first"))
+    };
     let packages = [
         "rustc-web".to_owned(),
         "rust-web-src".to_owned(),
@@ -95,13 +121,26 @@ fn debian() -> anyhow::Result<Ready> {
         versioned("lld-")?,
     ];
     let mut download = Command::new("apt-get");
-    download.arg("download").args(&packages).current_dir(&downloads).stdout(Stdio::null());
-    if !download.status().context("apt-get could not be started")?.success() {
+    download
+        .arg("download")
+        .args(&packages)
+        .current_dir(&downloads)
+        .stdout(Stdio::null());
+    if !download
+        .status()
+        .context("apt-get could not be started")?
+        .success()
+    {
         bail!("apt-get download {} failed", packages.join(" "));
     }
     for file in std::fs::read_dir(&downloads).context("the downloads can't be listed")? {
         let file = file.context("the downloads can't be listed")?.path();
-        let unpacked = Command::new("dpkg").arg("-x").arg(&file).arg(&prefix).status().context("dpkg could not be started")?;
+        let unpacked = Command::new("dpkg")
+            .arg("-x")
+            .arg(&file)
+            .arg(&prefix)
+            .status()
+            .context("dpkg could not be started")?;
         if !unpacked.success() {
             bail!("dpkg -x {} failed", file.display());
         }
@@ -140,7 +179,9 @@ impl Ready {
                 .ok()
                 .and_then(|files| {
                     files.filter_map(Result::ok).map(|file| file.path()).find(|path| {
-                        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("wasm-ld-"))
+                        path.file_name()
+                            .and_then(|name| name.to_str())
+                            .is_some_and(|name| name.starts_with("wasm-ld-"))
                     })
                 })
                 .unwrap_or_else(|| prefix.join("usr/bin/wasm-ld"));

@@ -1,0 +1,42 @@
+//! `GET /v1/runs`: which plugin version was called on which event, and how it ended.
+
+use super::page::{self, Page};
+use super::problem::Problem;
+use super::state::ApiState;
+use crate::domain::TenantId;
+use crate::store::RunListing;
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+
+/// Which runs.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RunQuery {
+    /// Whose.
+    tenant: String,
+    /// Only on this event.
+    sequence: Option<i64>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Rows of the page, 1 to 1000; 100 if not given.
+    limit: Option<i64>,
+}
+
+/// Lists a tenant's runs in the order they were written.
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", params(RunQuery), security(("key" = [])),
+    responses((status = 200, description = "A page of runs", body = Page<RunListing>),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 401, description = "The key is missing or wrong", body = Problem)))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Query(query): Query<RunQuery>,
+) -> Result<Json<Page<RunListing>>, Problem> {
+    let limit = page::limit(query.limit)?;
+    let after = page::after(query.after.as_deref())?;
+    let items = state
+        .store
+        .list_runs(&TenantId::from(query.tenant), query.sequence, after, limit)
+        .await?;
+    Ok(Json(Page::new(items, limit, |run| run.id.to_string())))
+}
