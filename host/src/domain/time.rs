@@ -151,10 +151,10 @@ impl Clock {
                 started,
                 machine_at_start,
             } => {
-                // Monotonic from the start on, so that a step of the machine's clock moves nothing here.
-                let machine = machine_at_start.plus(started.elapsed());
-                let since_origin = machine.0.saturating_sub(origin.0);
-                Timestamp(origin.0.saturating_add(scale(since_origin, *rate)))
+                // Monotonic from the start on, so that a step of the machine's clock moves nothing here; in parts of a
+                // millisecond, so that a fast clock does not move in leaps.
+                let before_start = machine_at_start.since(*origin);
+                origin.plus((before_start + started.elapsed()).mul_f64(*rate))
             }
             Kind::Manual { now, .. } => *now.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -210,22 +210,6 @@ impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Clock({})", self.now())
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "float to integer saturates, and a saturated time is meant"
-)]
-fn scale(millis: i64, rate: f64) -> i64 {
-    if (rate - 1.0).abs() < f64::EPSILON {
-        return millis;
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "below 2^53 ms, 285,000 years, nothing is lost"
-    )]
-    let scaled = millis as f64 * rate;
-    scaled as i64
 }
 
 #[expect(

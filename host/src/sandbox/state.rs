@@ -4,12 +4,13 @@ use super::delivery::Outgoing;
 use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry};
 use super::refusal::Refusal;
 use super::sign::Signer;
-use crate::domain::Clock;
+use crate::domain::{Clock, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Fields a contact may be written with.
@@ -74,6 +75,8 @@ struct Inner {
     tokens: HashMap<String, String>,
     faults: Faults,
     pending: usize,
+    /// The last change's time; the next is later, so that no two changes tie.
+    last_change: Timestamp,
 }
 
 /// The state, its journal and the way to the sender.
@@ -245,10 +248,14 @@ impl State {
         mut after: Map<String, Value>,
         by: &str,
     ) -> Result<Map<String, Value>, Refusal> {
-        let now = self.clock.now().to_rfc3339();
-        after.insert("dateUpdated".into(), json!(now));
         let mut guard = self.lock();
         let (inner, journal) = &mut *guard;
+        inner.last_change = self
+            .clock
+            .now()
+            .max(inner.last_change.plus(Duration::from_millis(1)));
+        let now = inner.last_change.to_rfc3339();
+        after.insert("dateUpdated".into(), json!(now));
         let mut entries = vec![Entry::Object(ObjectEntry {
             at: now.clone(),
             id: id.to_owned(),
