@@ -1,4 +1,5 @@
 //! The contract's bindings, one module for each exported interface, so that a plugin exports only what it names.
+#![expect(clippy::mem_forget, reason = "generated code hands memory over to the host")]
 
 /// What the host offers, and the types all interfaces share.
 pub mod imports {

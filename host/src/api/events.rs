@@ -2,11 +2,12 @@
 
 use super::page::{self, Page};
 use super::problem::Problem;
+use super::query::Asked;
 use super::state::ApiState;
 use crate::domain::{Sequence, TenantId};
 use crate::store::EventListing;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 /// Which events.
@@ -28,7 +29,7 @@ pub(super) struct EventQuery {
         (status = 401, description = "The key is missing or wrong", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<EventQuery>,
+    Asked(query): Asked<EventQuery>,
 ) -> Result<Json<Page<EventListing>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = Sequence(page::after(query.after.as_deref())?);

@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod page;
 mod problem;
+mod query;
 mod records;
 mod runs;
 mod serve;

@@ -61,6 +61,16 @@ impl Problem {
         )
     }
 
+    pub(super) fn method_not_allowed() -> Self {
+        let detail = "This resource does not know that method; the header `Allow` names those it knows.";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "The method is not allowed",
+            detail,
+        )
+    }
+
     pub(super) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("The body is longer than {limit_bytes} bytes (http.body_limit_bytes).");
         Self::new(

@@ -2,11 +2,12 @@
 
 use super::page::{self, Page};
 use super::problem::Problem;
+use super::query::Asked;
 use super::state::ApiState;
 use crate::domain::{ObjectKind, TenantId};
 use crate::store::RecordListing;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 /// Which records.
@@ -30,7 +31,7 @@ pub(super) struct RecordQuery {
         (status = 401, description = "The key is missing or wrong", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<RecordQuery>,
+    Asked(query): Asked<RecordQuery>,
 ) -> Result<Json<Page<RecordListing>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = match query.after.as_deref() {

@@ -2,11 +2,12 @@
 
 use super::page::{self, Page};
 use super::problem::Problem;
+use super::query::Asked;
 use super::state::ApiState;
 use crate::domain::TenantId;
 use crate::store::RunListing;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 /// Which runs.
@@ -30,7 +31,7 @@ pub(super) struct RunQuery {
         (status = 401, description = "The key is missing or wrong", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<RunQuery>,
+    Asked(query): Asked<RunQuery>,
 ) -> Result<Json<Page<RunListing>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = page::after(query.after.as_deref())?;

@@ -1,5 +1,6 @@
 //! The router, and the listener that serves it until it is told to stop.
 
+use super::problem::Problem;
 use super::state::ApiState;
 use super::{auth, events, health, records, runs, timeline, webhooks};
 use axum::Router;
@@ -45,6 +46,8 @@ fn router(state: ApiState) -> Router {
         .split_for_parts();
     let (open, _) = open().split_for_parts();
     open.merge(keyed)
+        .fallback(async || Problem::not_found("No resource is at this path; see the OpenAPI document."))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(limit)
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .with_state(state)

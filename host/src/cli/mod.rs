@@ -1,5 +1,6 @@
 //! The command line, a file per command. Data goes to standard output, everything else to standard error.
 
+mod check;
 mod demo;
 mod output;
 mod plugin;
@@ -40,6 +41,9 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
+    /// Check a host against a sandbox's journal.
+    #[command(hide = true)]
+    Check(check::CheckArgs),
     /// Build and check plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -69,6 +73,7 @@ pub fn run() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Check(args) => check::run(args).await,
             Command::Plugin(command) => plugin::run(command).await,
         }
     });

@@ -114,6 +114,16 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         settings.webhooks.max_waiting > 0,
         "webhooks.max_waiting is 0: give at least 1".to_owned(),
     );
+    check_names(settings, &mut demand);
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Values(faults))
+    }
+}
+
+/// Apps are well named, and what connections and assignments name is there.
+fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
     for app in &settings.apps {
         demand(
             !app.id.is_empty() && app.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
@@ -157,11 +167,6 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
                 assignment.plugin, assignment.tenant
             ),
         );
-    }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError::Values(faults))
     }
 }
 

@@ -1,5 +1,4 @@
 //! The contract as Rust types, generated; no other file names these modules.
-#![expect(clippy::all, reason = "generated code is not ours to tidy")]
 
 wasmtime::component::bindgen!({
     path: "../wit",

@@ -2,7 +2,6 @@
 //! out of order. It shares no code with what it checks.
 
 use super::http::Http;
-use super::play::Tenant;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use std::path::Path;
 
 /// How a day went.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     /// Events the host has.
     pub(super) events_received: usize,
     /// Of these, done.
@@ -84,7 +83,7 @@ pub(super) struct Checker<'a> {
     pub(super) http: &'a Http,
     pub(super) host: &'a str,
     pub(super) key: &'a str,
-    pub(super) tenants: &'a [Tenant],
+    pub(super) tenants: &'a [String],
 }
 
 impl Checker<'_> {
@@ -96,9 +95,9 @@ impl Checker<'_> {
         let mut timeline = Vec::new();
         let mut records = HashMap::new();
         for tenant in self.tenants {
-            timeline.extend(self.all(&format!("/v1/timeline?tenant={}&", tenant.id)).await?);
-            report.runs += self.all(&format!("/v1/runs?tenant={}&", tenant.id)).await?.len();
-            for record in self.all(&format!("/v1/records?tenant={}&", tenant.id)).await? {
+            timeline.extend(self.all(&format!("/v1/timeline?tenant={tenant}&")).await?);
+            report.runs += self.all(&format!("/v1/runs?tenant={tenant}&")).await?.len();
+            for record in self.all(&format!("/v1/records?tenant={tenant}&")).await? {
                 report.records += 1;
                 if let Some(id) = record["ghl_id"].as_str().map(str::to_owned)
                     && records.insert(id.clone(), record).is_some()

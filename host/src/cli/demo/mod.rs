@@ -1,5 +1,9 @@
 //! `mapwright demo`: sandbox and host as processes of their own in a temporary folder, a day played at speed, the
 //! checker over all of it, and a contact's timeline as a person wants to read it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a JSON value indexed by a name it has not is null"
+)]
 
 mod checker;
 mod http;
@@ -75,11 +79,12 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     };
     let star = day.play().await?;
     settle(&http, &clock, &sandbox.url, &host.url).await?;
+    let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let checker = Checker {
         http: &http,
         host: &host.url,
         key: &host.key,
-        tenants: &tenants,
+        tenants: &ids,
     };
     let report = checker.check(&sandbox.journal()).await?;
     show::timeline(&checker, &star).await?;
@@ -96,9 +101,32 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     host.stop(&clock).await?;
     sandbox.stop(&clock).await?;
     if args.json {
-        say(&serde_json::to_string(&report)?);
+        say_report(&report)
+    } else {
+        verdict(&report)
     }
-    verdict(&report)
+}
+
+/// Checks a host against a sandbox's journal.
+pub(super) async fn check(
+    journal: &Path,
+    (host, key): (&str, &str),
+    tenants: &[String],
+) -> anyhow::Result<Report> {
+    Checker {
+        http: &Http::new()?,
+        host,
+        key,
+        tenants,
+    }
+    .check(journal)
+    .await
+}
+
+/// Prints a report as one JSON object and says whether it is clean.
+pub(super) fn say_report(report: &Report) -> anyhow::Result<()> {
+    say(&serde_json::to_string(report)?);
+    verdict(report)
 }
 
 fn verdict(report: &Report) -> anyhow::Result<()> {

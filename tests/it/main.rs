@@ -1,0 +1,23 @@
+//! Tests of the whole system: the built programs as processes, a real database, the sandbox GHL over HTTP.
+//!
+//! `tests/run` builds the programs and names them in `MAPWRIGHT_BIN`, `MAPWRIGHT_TEST_BIN` (with failpoints and
+//! sabotage) and the plugins in `MAPWRIGHT_PLUGINS`; without them a test fails and says so.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing step is the test's failure"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests stand outside the host's rules for clock and environment"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "counts are printed for the person who reads the run"
+)]
+
+mod demo;
+mod door;
+mod kill;
+mod system;
