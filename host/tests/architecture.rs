@@ -1,7 +1,11 @@
 //! The architecture as a test: imports go down, fences hold, every file says what it is.
 //!
 //! The two tables below are the ones that `host/ARCHITECTURE.md` quotes; the last test compares them.
-#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test reads its own source tree, at places it found")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "a test reads its own source tree, at places it found"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -61,6 +61,8 @@ pub fn run() -> ExitCode {
         }
     };
     telemetry::start(cli.log_format, &cli.log);
+    #[cfg(feature = "test-support")]
+    crate::config::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -12,3 +12,14 @@ pub fn failpoint(name: &str) {
     #[cfg(not(feature = "test-support"))]
     let _unused_in_a_product_build = name;
 }
+
+/// Arms the failpoints that `FAILPOINTS` names, as `name=actions` separated by semicolons.
+#[cfg(feature = "test-support")]
+pub fn arm() {
+    let named = super::variable("FAILPOINTS").unwrap_or_default();
+    for (name, actions) in named.split(';').filter_map(|one| one.split_once('=')) {
+        if let Err(error) = fail::cfg(name, actions) {
+            tracing::error!("failpoint {name} is not armed: {error}");
+        }
+    }
+}

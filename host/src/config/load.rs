@@ -36,7 +36,7 @@ pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
         }
         layers = layers.merge(Toml::file_exact(path));
     }
-    settled(&layers.merge(Env::prefixed("MAPWRIGHT_").split("__")))
+    settled(&layers.merge(environment()))
 }
 
 /// Defaults and this text, without the environment.
@@ -45,6 +45,13 @@ pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
 /// [`ConfigError`], naming the key.
 pub fn load_text(text: &str) -> Result<Settings, ConfigError> {
     settled(&Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(text)))
+}
+
+/// Variables of the form `MAPWRIGHT_TABLE__KEY`; others that begin so, such as `MAPWRIGHT_LOG`, are no settings.
+fn environment() -> Env {
+    Env::prefixed("MAPWRIGHT_")
+        .filter(|name| name.as_str().contains("__"))
+        .split("__")
 }
 
 fn settled(layers: &Figment) -> Result<Settings, ConfigError> {

@@ -9,6 +9,8 @@ pub mod sabotage;
 mod settings;
 
 pub use environment::{own_program, variable};
+#[cfg(feature = "test-support")]
+pub use failpoint::arm;
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{

@@ -305,7 +305,14 @@ mod tests {
             judged(&journal, &[event(1, 2, "a"), event(2, 1, "b")], &both),
             (0, 0, 1)
         );
-        assert_eq!(judged(&journal, &[one, two, event(3, 3, "b")], &both), (0, 1, 0));
+        assert_eq!(
+            judged(
+                &journal,
+                &[one, two, event(3, 3, "b")],
+                &[entry(1), entry(2), entry(3)]
+            ),
+            (0, 1, 0)
+        );
     }
 
     #[test]
