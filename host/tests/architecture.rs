@@ -69,13 +69,7 @@ fn source_files() -> Vec<(String, PathBuf)> {
         .into_iter()
         .map(|path| {
             let inside = path.strip_prefix(&root).unwrap();
-            let first = inside
-                .components()
-                .next()
-                .unwrap()
-                .as_os_str()
-                .to_string_lossy()
-                .into_owned();
+            let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
             (first.trim_end_matches(".rs").to_owned(), path)
         })
         .collect()
@@ -113,9 +107,8 @@ fn rooms_named(text: &str) -> Vec<(usize, String)> {
         .into_iter()
         .map(|(line, item)| {
             let item = item.trim_start();
-            let end = item
-                .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
-                .unwrap_or(item.len());
+            let end =
+                item.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(item.len());
             (line, item[..end].to_owned())
         })
         .filter(|(_, room)| !room.is_empty())
@@ -124,13 +117,7 @@ fn rooms_named(text: &str) -> Vec<(usize, String)> {
 
 fn without_comments(text: &str) -> String {
     text.lines()
-        .map(|line| {
-            if line.trim_start().starts_with("//") {
-                ""
-            } else {
-                line
-            }
-        })
+        .map(|line| if line.trim_start().starts_with("//") { "" } else { line })
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -176,11 +163,7 @@ fn fences_hold() {
                         })
                 });
                 if named && !line.contains('"') {
-                    faults.push(format!(
-                        "{}:{}: {fenced} belongs to {rooms:?}",
-                        path.display(),
-                        number + 1
-                    ));
+                    faults.push(format!("{}:{}: {fenced} belongs to {rooms:?}", path.display(), number + 1));
                 }
             }
         }
@@ -196,12 +179,7 @@ fn every_file_says_what_it_is_and_stays_readable() {
         if !text.starts_with("//!") {
             faults.push(format!("{}: does not begin with //!", path.display()));
         }
-        let lines = text
-            .split("#[cfg(test)]\nmod tests")
-            .next()
-            .unwrap_or_default()
-            .lines()
-            .count();
+        let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().lines().count();
         if lines > MAX_LINES {
             faults.push(format!("{}: {lines} lines; split it by meaning", path.display()));
         }
@@ -224,11 +202,7 @@ fn architecture_md_quotes_the_tables() {
     for (fenced, rooms) in FENCE {
         let row = format!(
             "| `{fenced}` | {} |",
-            rooms
-                .iter()
-                .map(|room| format!("`{room}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            rooms.iter().map(|room| format!("`{room}`")).collect::<Vec<_>>().join(", ")
         );
         assert!(page.contains(&row), "ARCHITECTURE.md lacks the fence {row}");
     }

@@ -38,10 +38,7 @@ impl<T: Plugin> wit::Guest for T {
         config::prepare::<T>(&config_json).map_err(|errors| {
             errors
                 .into_iter()
-                .map(|error| wit::ConfigError {
-                    path: error.path,
-                    message: error.message,
-                })
+                .map(|error| wit::ConfigError { path: error.path, message: error.message })
                 .collect()
         })
     }
@@ -56,9 +53,6 @@ impl<T: Mapping> wit_mapping::Guest for T {
         keep_panic_message();
         let config = config::read::<T>(&prepared);
         let mapped = T::map(&event, current.as_ref(), &config)?;
-        Ok(wit_mapping::Mapped {
-            kind: mapped.kind,
-            fields: mapped.fields,
-        })
+        Ok(wit_mapping::Mapped { kind: mapped.kind, fields: mapped.fields })
     }
 }

@@ -16,15 +16,9 @@ pub(crate) fn prepare<T: Plugin>(json: &str) -> Result<Vec<u8>, Vec<ConfigError>
     let mut parser = serde_json::Deserializer::from_str(json);
     let config: T::Config = serde_path_to_error::deserialize(&mut parser)
         .map_err(|error| vec![ConfigError::new(pointer(error.path()), error.inner().to_string())])?;
-    parser
-        .end()
-        .map_err(|error| vec![ConfigError::new("", error.to_string())])?;
+    parser.end().map_err(|error| vec![ConfigError::new("", error.to_string())])?;
     let faults = T::check(&config);
-    if faults.is_empty() {
-        Ok(pack::<T>(&config))
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(pack::<T>(&config)) } else { Err(faults) }
 }
 
 fn pack<T: Plugin>(config: &T::Config) -> Vec<u8> {
@@ -45,10 +39,7 @@ pub(crate) fn read<T: Plugin>(prepared: &[u8]) -> T::Config {
         Some((&JSON, bytes)) => serde_json::from_slice(bytes).ok(),
         _ => None,
     };
-    #[expect(
-        clippy::expect_used,
-        reason = "a panic is this run's outcome; there is nothing to go on with"
-    )]
+    #[expect(clippy::expect_used, reason = "a panic is this run's outcome; there is nothing to go on with")]
     read.expect("the prepared configuration was not made by this version's prepare")
 }
 
@@ -104,13 +95,7 @@ mod tests {
     fn a_configuration_comes_back_from_its_bytes() {
         let bytes = prepare::<Plain>(r#"{"names":["a"],"limit":3}"#).unwrap();
         assert_eq!(bytes[0], COMPACT);
-        assert_eq!(
-            read::<Plain>(&bytes),
-            Config {
-                names: vec!["a".into()],
-                limit: Some(3)
-            }
-        );
+        assert_eq!(read::<Plain>(&bytes), Config { names: vec!["a".into()], limit: Some(3) });
         let bytes = prepare::<Untagged>("\"t\"").unwrap();
         assert_eq!(bytes[0], JSON);
         assert_eq!(read::<Untagged>(&bytes), Either::Text("t".into()));
@@ -121,11 +106,7 @@ mod tests {
     fn mistakes_name_their_place() {
         let fault = |json| prepare::<Plain>(json).unwrap_err().remove(0);
         assert_eq!(fault(r#"{"names":["a",2]}"#).path, "/names/1");
-        assert!(
-            fault(r#"{"names":[],"lim":1}"#)
-                .message
-                .contains("unknown field `lim`")
-        );
+        assert!(fault(r#"{"names":[],"lim":1}"#).message.contains("unknown field `lim`"));
         assert!(fault(r#"{"names":[]} x"#).message.contains("trailing"));
     }
 }

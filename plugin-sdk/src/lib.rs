@@ -111,10 +111,6 @@ macro_rules! __check_one {
         const _: () = is_mapping::<$plugin>();
     };
     ($plugin:ident $other:ident) => {
-        compile_error!(concat!(
-            "unknown interface `",
-            stringify!($other),
-            "`: expected `mapping`"
-        ));
+        compile_error!(concat!("unknown interface `", stringify!($other), "`: expected `mapping`"));
     };
 }

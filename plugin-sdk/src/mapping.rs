@@ -22,10 +22,7 @@ impl Mapped {
     /// Fields for the record of that kind: the event's object's, or its contact's.
     #[must_use]
     pub fn new(kind: ObjectKind) -> Self {
-        Self {
-            kind,
-            fields: Vec::with_capacity(32),
-        }
+        Self { kind, fields: Vec::with_capacity(32) }
     }
 
     /// Fields for the contact's record.
@@ -43,10 +40,7 @@ impl Mapped {
 
     /// Sets a field in place.
     pub fn add(&mut self, name: impl Into<String>, value: impl Into<Value>) {
-        self.fields.push(Field {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.fields.push(Field { name: name.into(), value: value.into() });
     }
 
     /// The fields set so far, in the order they were set.
@@ -58,10 +52,7 @@ impl Mapped {
     /// The value set for a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.fields
-            .iter()
-            .find(|field| field.name == name)
-            .map(|field| &field.value)
+        self.fields.iter().find(|field| field.name == name).map(|field| &field.value)
     }
 
     /// The text set for a field.

@@ -51,10 +51,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// A mistake at `path`, such as `/fields/0`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-        }
+        Self { path: path.into(), message: message.into() }
     }
 }
 

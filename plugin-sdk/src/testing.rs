@@ -63,10 +63,7 @@ impl Event {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         if let Some(object) = &mut self.object {
             object.fields.retain(|field| field.name != name);
-            object.fields.push(Field {
-                name: name.to_owned(),
-                value: value.into(),
-            });
+            object.fields.push(Field { name: name.to_owned(), value: value.into() });
             object.fields.sort_by(|a, b| a.name.cmp(&b.name));
             object.changed.push(name.to_owned());
             object.changed.sort();

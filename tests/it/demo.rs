@@ -5,42 +5,24 @@ use serde_json::Value;
 
 fn play(program: &std::path::Path, sabotage: &str) -> (bool, Value) {
     let plugins = named("MAPWRIGHT_PLUGINS").display().to_string();
-    let output = run(
-        program,
-        &["demo", "--once", "--json", "--plugins", &plugins],
-        ("MAPWRIGHT_SABOTAGE", sabotage),
-    );
+    let output =
+        run(program, &["demo", "--once", "--json", "--plugins", &plugins], ("MAPWRIGHT_SABOTAGE", sabotage));
     (output.status.success(), last_line(&output))
 }
 
 fn count(report: &Value, name: &str) -> i64 {
-    report[name]
-        .as_i64()
-        .unwrap_or_else(|| panic!("the report has no {name}: {report}"))
+    report[name].as_i64().unwrap_or_else(|| panic!("the report has no {name}: {report}"))
 }
 
 #[test]
 fn the_demo_ends_clean() {
     let (clean, report) = play(&product(), "");
     assert!(clean, "{report}");
-    assert!(
-        count(&report, "events_received") > 300 && count(&report, "records") == 80,
-        "{report}"
-    );
-    assert_eq!(
-        count(&report, "events_received"),
-        count(&report, "events_done"),
-        "{report}"
-    );
-    for name in [
-        "effects_planned",
-        "effects_done",
-        "dead_letters",
-        "unclear",
-        "lost",
-        "duplicated",
-        "out_of_order",
-    ] {
+    assert!(count(&report, "events_received") > 300 && count(&report, "records") == 80, "{report}");
+    assert_eq!(count(&report, "events_received"), count(&report, "events_done"), "{report}");
+    for name in
+        ["effects_planned", "effects_done", "dead_letters", "unclear", "lost", "duplicated", "out_of_order"]
+    {
         assert_eq!(count(&report, name), 0, "{name} in {report}");
     }
     assert!(
@@ -58,10 +40,7 @@ fn a_product_build_knows_no_sabotage() {
 fn check(sabotage: &str, seen_in: &str) {
     let (clean, report) = play(&test_build(), sabotage);
     assert!(!clean, "the checker missed {sabotage}: {report}");
-    assert!(
-        count(&report, seen_in) > 0,
-        "{sabotage} should be seen in {seen_in}: {report}"
-    );
+    assert!(count(&report, seen_in) > 0, "{sabotage} should be seen in {seen_in}: {report}");
 }
 
 #[test]

@@ -26,39 +26,18 @@ async fn what_is_wrong_is_refused_with_a_problem_document() {
     );
     let forged = post("/webhooks/ghl/demo", event.clone()).header("x-ghl-signature", "AAAA");
     assert_eq!(problem(forged).await, (401, "/problems/bad-signature".into()));
-    assert_eq!(
-        problem(post("/webhooks/ghl/nobody", event)).await,
-        (404, "/problems/not-found".into())
-    );
+    assert_eq!(problem(post("/webhooks/ghl/nobody", event)).await, (404, "/problems/not-found".into()));
     let large = post("/webhooks/ghl/demo", "x".repeat(70_000));
     assert_eq!(problem(large).await, (413, "/problems/body-too-large".into()));
-    assert_eq!(
-        problem(system.http.get(url("/v1/events"))).await,
-        (401, "/problems/unauthorized".into())
-    );
+    assert_eq!(problem(system.http.get(url("/v1/events"))).await, (401, "/problems/unauthorized".into()));
     let wrong = system.http.get(url("/v1/events")).bearer_auth("wrong");
     assert_eq!(problem(wrong).await, (401, "/problems/unauthorized".into()));
     let keyed = |path: &str| system.http.get(url(path)).bearer_auth(crate::system::KEY);
-    assert_eq!(
-        problem(keyed("/v1/events?limit=0")).await,
-        (400, "/problems/bad-parameter".into())
-    );
-    assert_eq!(
-        problem(keyed("/v1/events?after=x")).await,
-        (400, "/problems/bad-parameter".into())
-    );
-    assert_eq!(
-        problem(keyed("/v1/records?tenant=t&after=x")).await,
-        (400, "/problems/bad-parameter".into())
-    );
-    assert_eq!(
-        problem(keyed("/v1/records")).await,
-        (400, "/problems/bad-parameter".into())
-    );
-    assert_eq!(
-        problem(keyed("/v1/nothing")).await,
-        (404, "/problems/not-found".into())
-    );
+    assert_eq!(problem(keyed("/v1/events?limit=0")).await, (400, "/problems/bad-parameter".into()));
+    assert_eq!(problem(keyed("/v1/events?after=x")).await, (400, "/problems/bad-parameter".into()));
+    assert_eq!(problem(keyed("/v1/records?tenant=t&after=x")).await, (400, "/problems/bad-parameter".into()));
+    assert_eq!(problem(keyed("/v1/records")).await, (400, "/problems/bad-parameter".into()));
+    assert_eq!(problem(keyed("/v1/nothing")).await, (404, "/problems/not-found".into()));
     assert_eq!(
         problem(system.http.post(url("/healthz"))).await,
         (405, "/problems/method-not-allowed".into())
@@ -70,9 +49,7 @@ async fn a_contact_becomes_a_record_with_provenance_and_pages_join_up() {
     let system = System::new().await;
     let _host = system.host("").expect("the host starts");
     for number in 0..7 {
-        system
-            .create(json!({"firstName": " Ada ", "email": format!("ADA.{number}@example.com")}))
-            .await;
+        system.create(json!({"firstName": " Ada ", "email": format!("ADA.{number}@example.com")})).await;
     }
     system.settle().await;
     let mut seen = Vec::new();
@@ -82,12 +59,7 @@ async fn a_contact_becomes_a_record_with_provenance_and_pages_join_up() {
         for record in page["items"].as_array().unwrap() {
             assert_eq!(record["fields"]["first_name"], "Ada");
             assert!(record["provenance"]["email"]["event"].as_i64().unwrap() > 0);
-            assert!(
-                record["provenance"]["email"]["version"]
-                    .as_str()
-                    .unwrap()
-                    .starts_with("sha256:")
-            );
+            assert!(record["provenance"]["email"]["version"].as_str().unwrap().starts_with("sha256:"));
             seen.push(record["fields"]["email"].as_str().unwrap().to_owned());
         }
         match page["next"].as_str() {
@@ -108,9 +80,5 @@ async fn a_second_host_on_the_same_data_is_refused_by_name() {
     let system = System::new().await;
     let _host = system.host("").expect("the host starts");
     assert!(system.host("").is_none());
-    assert!(
-        system.log().contains("is in use by another mapwright process"),
-        "{}",
-        system.log()
-    );
+    assert!(system.log().contains("is in use by another mapwright process"), "{}", system.log());
 }

@@ -8,13 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Kills at each failpoint; with five failpoints half of all.
 const AT_EACH_POINT: usize = 6;
-const POINTS: &[&str] = &[
-    "inside-commit",
-    "before-webhook-reply",
-    "before-event-commit",
-    "after-event-commit",
-    "mid-deployment",
-];
+const POINTS: &[&str] =
+    &["inside-commit", "before-webhook-reply", "before-event-commit", "after-event-commit", "mid-deployment"];
 /// Kills at any moment.
 const AT_ANY_MOMENT: usize = AT_EACH_POINT * POINTS.len();
 
@@ -30,15 +25,7 @@ async fn load(system: Arc<System>, stop: Arc<AtomicBool>) -> usize {
             changes += 1;
             let body = json!({"city": format!("City {changes}")});
             let url = system.control(&format!("contacts/{id}"));
-            system
-                .http
-                .put(url)
-                .json(&body)
-                .send()
-                .await
-                .unwrap()
-                .error_for_status()
-                .unwrap();
+            system.http.put(url).json(&body).send().await.unwrap().error_for_status().unwrap();
             tokio::time::sleep(Duration::from_millis(4)).await;
         }
     }
@@ -65,11 +52,7 @@ async fn nothing_is_lost_or_doubled_over_sixty_kills() {
     for point in POINTS {
         let mut killed = 0;
         for round in 0..AT_EACH_POINT {
-            let passes = if *point == "mid-deployment" {
-                0
-            } else {
-                3 + round * 7
-            };
+            let passes = if *point == "mid-deployment" { 0 } else { 3 + round * 7 };
             match system.host(&format!("{point}={passes}*off->1*return")) {
                 // Dying before it listens is what the deployment's point is for.
                 None => killed += usize::from(*point == "mid-deployment"),

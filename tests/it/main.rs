@@ -8,10 +8,7 @@
     clippy::panic,
     reason = "a failing step is the test's failure"
 )]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a JSON value indexed by a name it has not is null"
-)]
+#![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it has not is null")]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests stand outside the host's rules for clock and environment"
@@ -20,4 +17,5 @@
 mod demo;
 mod door;
 mod kill;
+mod limits;
 mod system;

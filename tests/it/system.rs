@@ -31,15 +31,9 @@ pub(crate) struct Process {
 
 impl Process {
     fn start(mut command: Command) -> Option<Self> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let Some(url) = said["listening"].as_str().map(str::to_owned) else {
             child.wait().unwrap();
@@ -85,79 +79,32 @@ impl System {
         command.arg("--data").arg(folder.path().join("sandbox"));
         let sandbox = Process::start(command).expect("the sandbox starts");
         let http = reqwest::Client::new();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let system = Self {
-            folder,
-            sandbox,
-            http,
-            port,
-        };
-        let keys: Value = system
-            .http
-            .get(system.control("keys"))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let system = Self { folder, sandbox, http, port };
+        let keys: Value = system.http.get(system.control("keys")).send().await.unwrap().json().await.unwrap();
         std::fs::write(
             system.folder.path().join("host.toml"),
             system.configuration(keys["ed25519"].as_str().unwrap()),
         )
         .unwrap();
         let app = json!({"app_id": "demo", "webhook_url": format!("{}/webhooks/ghl/demo", system.host_url()), "locations": [LOCATION]});
-        system
-            .http
-            .post(system.control("apps"))
-            .json(&app)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap();
+        system.http.post(system.control("apps")).json(&app).send().await.unwrap().error_for_status().unwrap();
         system
     }
 
     fn configuration(&self, pem: &str) -> String {
         let mut toml = String::new();
-        writeln!(
-            toml,
-            "[data]\nfolder = \"{}\"",
-            self.folder.path().join("host").display()
-        )
-        .unwrap();
-        writeln!(
-            toml,
-            "[http]\nlisten = \"127.0.0.1:{}\"\nbody_limit_bytes = 65536",
-            self.port
-        )
-        .unwrap();
+        writeln!(toml, "[data]\nfolder = \"{}\"", self.folder.path().join("host").display()).unwrap();
+        writeln!(toml, "[http]\nlisten = \"127.0.0.1:{}\"\nbody_limit_bytes = 65536", self.port).unwrap();
         writeln!(
             toml,
             "[api]\nhost_key = \"{KEY}\"\n[clock]\nrate = {RATE}.0\norigin_millis = 1767225600000"
         )
         .unwrap();
-        writeln!(
-            toml,
-            "[plugins]\nfolder = \"{}\"",
-            named("MAPWRIGHT_PLUGINS").display()
-        )
-        .unwrap();
-        writeln!(
-            toml,
-            "[[app]]\nid = \"demo\"\nenvironment = \"sandbox\"\nghl_app_id = \"demo\""
-        )
-        .unwrap();
-        writeln!(
-            toml,
-            "ed25519_keys = [\"\"\"\n{pem}\"\"\"]\n[[tenant]]\nid = \"t\"\nname = \"Example\""
-        )
-        .unwrap();
+        writeln!(toml, "[plugins]\nfolder = \"{}\"", named("MAPWRIGHT_PLUGINS").display()).unwrap();
+        writeln!(toml, "[[app]]\nid = \"demo\"\nenvironment = \"sandbox\"\nghl_app_id = \"demo\"").unwrap();
+        writeln!(toml, "ed25519_keys = [\"\"\"\n{pem}\"\"\"]\n[[tenant]]\nid = \"t\"\nname = \"Example\"")
+            .unwrap();
         writeln!(
             toml,
             "[[connection]]\nid = \"c\"\ntenant = \"t\"\napp = \"demo\"\nlocation = \"{LOCATION}\""
@@ -187,9 +134,7 @@ impl System {
             .open(self.folder.path().join("host.log"))
             .unwrap();
         let mut command = Command::new(test_build());
-        command
-            .args(["serve", "--config"])
-            .arg(self.folder.path().join("host.toml"));
+        command.args(["serve", "--config"]).arg(self.folder.path().join("host.toml"));
         command.env("FAILPOINTS", failpoints).stderr(log);
         Process::start(command)
     }
@@ -205,26 +150,12 @@ impl System {
             .unwrap()
             .error_for_status()
             .unwrap();
-        reply.json::<Value>().await.unwrap()["contact"]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        reply.json::<Value>().await.unwrap()["contact"]["id"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let request = self
-            .http
-            .get(format!("{}{path}", self.host_url()))
-            .bearer_auth(KEY);
-        request
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        let request = self.http.get(format!("{}{path}", self.host_url())).bearer_auth(KEY);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Waits until everything was sent and has ended.
@@ -233,21 +164,10 @@ impl System {
         let mut quiet = 0;
         while quiet < 3 {
             assert!(Instant::now() < until, "not everything ended; {}", self.log());
-            let pending: Value = self
-                .http
-                .get(self.control("pending"))
-                .send()
-                .await
-                .unwrap()
-                .json()
-                .await
-                .unwrap();
+            let pending: Value =
+                self.http.get(self.control("pending")).send().await.unwrap().json().await.unwrap();
             let open = self.get("/healthz").await;
-            quiet = if pending["pending"] == 0 && open["events_open"] == 0 {
-                quiet + 1
-            } else {
-                0
-            };
+            quiet = if pending["pending"] == 0 && open["events_open"] == 0 { quiet + 1 } else { 0 };
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -256,16 +176,7 @@ impl System {
     pub(crate) fn check(&self) -> (bool, Value) {
         let journal = self.folder.path().join("sandbox/journal.jsonl");
         let output = Command::new(product())
-            .args([
-                "check",
-                "--tenants",
-                "t",
-                "--key",
-                KEY,
-                "--host",
-                &self.host_url(),
-                "--journal",
-            ])
+            .args(["check", "--tenants", "t", "--key", KEY, "--host", &self.host_url(), "--journal"])
             .arg(journal)
             .output()
             .unwrap();
@@ -281,18 +192,11 @@ impl System {
 /// The JSON object on the last line a command printed.
 pub(crate) fn last_line(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text
-        .lines()
-        .last()
-        .unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let line = text.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     serde_json::from_str(line).unwrap()
 }
 
 /// Runs a program with arguments and an environment variable.
 pub(crate) fn run(program: &Path, args: &[&str], env: (&str, &str)) -> Output {
-    Command::new(program)
-        .args(args)
-        .env(env.0, env.1)
-        .output()
-        .unwrap()
+    Command::new(program).args(args).env(env.0, env.1).output().unwrap()
 }

@@ -30,10 +30,7 @@ pub(super) async fn live(State(state): State<ApiState>) -> Json<Health> {
     responses((status = 200, description = "It works", body = Health), (status = 503, description = "It can't", body = Problem)))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, Problem> {
     state.store.ping().await.map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "not ready: the database does not answer"
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "not ready: the database does not answer");
         Problem::unavailable("The database does not answer.")
     })?;
     Ok(Json(health(&state)))

@@ -31,9 +31,7 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     match asked {
         None => Ok(DEFAULT),
         Some(limit @ 1..=MOST) => Ok(limit),
-        Some(other) => Err(Problem::bad_parameter(format!(
-            "limit is {other}: give 1 to {MOST}"
-        ))),
+        Some(other) => Err(Problem::bad_parameter(format!("limit is {other}: give 1 to {MOST}"))),
     }
 }
 

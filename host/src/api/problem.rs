@@ -24,80 +24,40 @@ pub(super) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: format!("/problems/{kind}"),
-            title,
-            status: status.as_u16(),
-            detail: detail.into(),
-        }
+        Self { kind: format!("/problems/{kind}"), title, status: status.as_u16(), detail: detail.into() }
     }
 
     pub(super) fn unauthorized() -> Self {
         let detail =
             "Send the API key as `Authorization: Bearer KEY`; it is api.host_key of the configuration.";
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "The key is missing or wrong",
-            detail,
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The key is missing or wrong", detail)
     }
 
     pub(super) fn bad_parameter(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-parameter",
-            "A parameter is wrong",
-            detail,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "A parameter is wrong", detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "There is no such thing",
-            detail,
-        )
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
 
     pub(super) fn method_not_allowed() -> Self {
         let detail = "This resource does not know that method; the header `Allow` names those it knows.";
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "The method is not allowed",
-            detail,
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed", detail)
     }
 
     pub(super) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("The body is longer than {limit_bytes} bytes (http.body_limit_bytes).");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            "The body is too large",
-            detail,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Not ready",
-            detail,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not ready", detail)
     }
 
     pub(super) fn internal() -> Self {
         let detail = "The fault is ours and is in the log; trying again is safe.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Something went wrong here",
-            detail,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", detail)
     }
 }
 
@@ -108,9 +68,7 @@ impl IntoResponse for Problem {
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -118,10 +76,7 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "a request failed on the store"
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "a request failed on the store");
         Self::internal()
     }
 }
@@ -137,18 +92,12 @@ impl From<Refusal> for Problem {
                 "The signature is missing or wrong",
                 detail,
             ),
-            Refusal::BadBody(_) => Self::new(
-                StatusCode::BAD_REQUEST,
-                "bad-body",
-                "The body is no webhook event",
-                detail,
-            ),
-            Refusal::OtherApp => Self::new(
-                StatusCode::FORBIDDEN,
-                "other-app",
-                "The event is another app's",
-                detail,
-            ),
+            Refusal::BadBody(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "bad-body", "The body is no webhook event", detail)
+            }
+            Refusal::OtherApp => {
+                Self::new(StatusCode::FORBIDDEN, "other-app", "The event is another app's", detail)
+            }
             Refusal::Overloaded => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "overloaded",

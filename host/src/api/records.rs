@@ -46,7 +46,5 @@ pub(super) async fn list(
     let tenant = TenantId::from(query.tenant);
     let kind = query.kind.as_deref().map(ObjectKind::parse);
     let items = state.store.list_records(&tenant, kind, after, limit).await?;
-    Ok(Json(Page::new(items, limit, |record| {
-        format!("{}/{}", record.kind, record.id)
-    })))
+    Ok(Json(Page::new(items, limit, |record| format!("{}/{}", record.kind, record.id))))
 }

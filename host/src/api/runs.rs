@@ -35,9 +35,6 @@ pub(super) async fn list(
 ) -> Result<Json<Page<RunListing>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = page::after(query.after.as_deref())?;
-    let items = state
-        .store
-        .list_runs(&TenantId::from(query.tenant), query.sequence, after, limit)
-        .await?;
+    let items = state.store.list_runs(&TenantId::from(query.tenant), query.sequence, after, limit).await?;
     Ok(Json(Page::new(items, limit, |run| run.id.to_string())))
 }

@@ -41,9 +41,8 @@ pub fn openapi() -> OpenApi {
 
 fn router(state: ApiState) -> Router {
     let limit = DefaultBodyLimit::max(state.body_limit_bytes);
-    let (keyed, _) = keyed()
-        .route_layer(from_fn_with_state(state.clone(), auth::require_key))
-        .split_for_parts();
+    let (keyed, _) =
+        keyed().route_layer(from_fn_with_state(state.clone(), auth::require_key)).split_for_parts();
     let (open, _) = open().split_for_parts();
     open.merge(keyed)
         .fallback(async || Problem::not_found("No resource is at this path; see the OpenAPI document."))

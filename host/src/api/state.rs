@@ -23,9 +23,7 @@ impl HostKey {
     #[must_use]
     pub fn is(&self, given: &str) -> bool {
         let given = digest(&SHA256, given.as_bytes());
-        self.0
-            .as_ref()
-            .is_some_and(|key| bool::from(key.as_ref().ct_eq(given.as_ref())))
+        self.0.as_ref().is_some_and(|key| bool::from(key.as_ref().ct_eq(given.as_ref())))
     }
 }
 

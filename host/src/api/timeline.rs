@@ -36,9 +36,6 @@ pub(super) async fn list(
     let limit = page::limit(query.limit)?;
     let after = page::after(query.after.as_deref())?;
     let tenant = TenantId::from(query.tenant);
-    let items = state
-        .store
-        .list_timeline(&tenant, query.contact.as_deref(), after, limit)
-        .await?;
+    let items = state.store.list_timeline(&tenant, query.contact.as_deref(), after, limit).await?;
     Ok(Json(Page::new(items, limit, |entry| entry.id.to_string())))
 }

@@ -25,19 +25,9 @@ pub(super) async fn take(
 ) -> Result<StatusCode, Problem> {
     let body = body.map_err(|_too_long_or_broken| Problem::too_large(state.body_limit_bytes))?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let signatures = Signatures {
-        ed25519: header("x-ghl-signature"),
-        rsa: header("x-wh-signature"),
-    };
+    let signatures = Signatures { ed25519: header("x-ghl-signature"), rsa: header("x-wh-signature") };
     let app = AppId::from(app);
-    state
-        .ingest
-        .take(Delivery {
-            app: &app,
-            signatures,
-            body: &body,
-        })
-        .await?;
+    state.ingest.take(Delivery { app: &app, signatures, body: &body }).await?;
     crate::config::failpoint("before-webhook-reply");
     Ok(StatusCode::OK)
 }

@@ -27,9 +27,8 @@ impl Deployment<'_> {
         let files = std::fs::read_dir(folder)
             .with_context(|| format!("plugins.folder {} can't be read", folder.display()))?;
         for file in files {
-            let path = file
-                .with_context(|| format!("plugins.folder {} can't be read", folder.display()))?
-                .path();
+            let path =
+                file.with_context(|| format!("plugins.folder {} can't be read", folder.display()))?.path();
             if path.extension().is_none_or(|end| end != "wasm") {
                 continue;
             }
@@ -75,9 +74,7 @@ impl Deployment<'_> {
                 let folder = settings.plugins.folder.display();
                 format!("assignment of tenant {} names the plugin {plugin}, which is not in plugins.folder {folder}", assigned.tenant)
             })?;
-            let prepared = self
-                .prepare(&package.version, &package.component, &assigned.config)
-                .await?;
+            let prepared = self.prepare(&package.version, &package.component, &assigned.config).await?;
             let tenant = TenantId::new(&assigned.tenant);
             let assignment = self.store.assignment(&tenant, &plugin, self.now).await?;
             self.store
@@ -103,10 +100,8 @@ impl Deployment<'_> {
         match self.runtime.prepare(&version, config, self.limits).await? {
             Ok(prepared) => Ok(prepared),
             Err(faults) => {
-                let faults: Vec<String> = faults
-                    .iter()
-                    .map(|fault| format!("{}: {}", fault.path, fault.message))
-                    .collect();
+                let faults: Vec<String> =
+                    faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
                 bail!("the plugin refuses its configuration: {}", faults.join("; "))
             }
         }

@@ -44,9 +44,7 @@ impl App {
         directory.refresh(&store).await?;
         let workers = workers(settings);
         let runtime = Runtime::new(
-            RuntimeSettings {
-                concurrent_runs: u32::try_from(workers).unwrap_or(64),
-            },
+            RuntimeSettings { concurrent_runs: u32::try_from(workers).unwrap_or(64) },
             clock.clone(),
         )?;
         let limits = Limits {
@@ -55,12 +53,8 @@ impl App {
             wall: Duration::from_secs(settings.plugins.wall_seconds),
             ..Limits::default()
         };
-        let deployment = deploy::Deployment {
-            store: &store,
-            runtime: &runtime,
-            limits: &limits,
-            now: clock.now(),
-        };
+        let deployment =
+            deploy::Deployment { store: &store, runtime: &runtime, limits: &limits, now: clock.now() };
         let deployed = deployment.folder(&settings.plugins.folder).await?;
         deployment.assign(settings, &deployed).await?;
         let assignments = Assignments::default();
@@ -73,22 +67,10 @@ impl App {
             settings.webhooks.max_waiting,
         );
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
-        let runner = Arc::new(Runner {
-            store: store.clone(),
-            runtime,
-            limits,
-        });
-        let parts = PipelineParts {
-            store: store.clone(),
-            clock: clock.clone(),
-            assignments,
-            runner,
-        };
-        let worker_settings = WorkerSettings {
-            workers,
-            batch: settings.pipeline.batch,
-            window: settings.pipeline.window,
-        };
+        let runner = Arc::new(Runner { store: store.clone(), runtime, limits });
+        let parts = PipelineParts { store: store.clone(), clock: clock.clone(), assignments, runner };
+        let worker_settings =
+            WorkerSettings { workers, batch: settings.pipeline.batch, window: settings.pipeline.window };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
         let seen = Arc::clone(&pipeline);
         let state = ApiState {
@@ -107,15 +89,7 @@ impl App {
         let door = tokio::spawn(door.serve(state, stop_door.clone()));
         let drain = Duration::from_secs(settings.http.drain_seconds);
         tracing::info!(%address, "the host is listening on {address}");
-        Ok(Self {
-            address,
-            store,
-            clock,
-            pipeline,
-            drain,
-            stop_door,
-            door,
-        })
+        Ok(Self { address, store, clock, pipeline, drain, stop_door, door })
     }
 
     /// Where the door really listens.
@@ -152,10 +126,7 @@ fn clock(settings: &Settings) -> Clock {
         0 => Clock::system().now().millis(),
         given => given,
     };
-    Clock::at_rate(ClockRate {
-        rate: settings.clock.rate,
-        origin_millis,
-    })
+    Clock::at_rate(ClockRate { rate: settings.clock.rate, origin_millis })
 }
 
 fn store_settings(settings: &Settings) -> StoreSettings {

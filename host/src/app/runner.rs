@@ -23,9 +23,7 @@ impl Runner {
         }
         let row = self.store.version(id).await.map_err(|error| error.to_string())?;
         let row = row.ok_or_else(|| format!("{id} is not stored"))?;
-        self.runtime
-            .load(id, &row.component)
-            .map_err(|error| error.to_string())
+        self.runtime.load(id, &row.component).map_err(|error| error.to_string())
     }
 
     async fn run(&self, call: MappingCall<'_>) -> RunResult {
@@ -89,19 +87,10 @@ fn result(report: RunReport<MappedRecord>) -> RunResult {
             let end = match failure {
                 RunFailure::RetryAfter { after, .. } => RunEnd::Again { after, detail },
                 failure if failure.is_final() => RunEnd::Failed { detail },
-                _ => RunEnd::Again {
-                    after: Duration::ZERO,
-                    detail,
-                },
+                _ => RunEnd::Again { after: Duration::ZERO, detail },
             };
             (end, outcome)
         }
     };
-    RunResult {
-        end,
-        outcome,
-        fuel: report.fuel,
-        took: report.took,
-        log,
-    }
+    RunResult { end, outcome, fuel: report.fuel, took: report.took, log }
 }

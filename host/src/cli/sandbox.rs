@@ -29,10 +29,7 @@ pub(super) struct SandboxArgs {
 /// Serves until SIGTERM or Ctrl-C; says where on standard output, one JSON object.
 pub(super) async fn run(args: SandboxArgs) -> anyhow::Result<()> {
     let clock = clock(args.clock_rate, args.clock_origin);
-    let settings = SandboxSettings {
-        listen: args.listen,
-        folder: args.data,
-    };
+    let settings = SandboxSettings { listen: args.listen, folder: args.data };
     let sandbox = Sandbox::bind(&settings, clock, Client::new(ClientSettings::default())?).await?;
     output::say(&serde_json::json!({"listening": format!("http://{}", sandbox.address())}).to_string());
     let stop = CancellationToken::new();
@@ -44,10 +41,7 @@ pub(super) async fn run(args: SandboxArgs) -> anyhow::Result<()> {
 pub(super) fn clock(rate: f64, origin: Option<i64>) -> Clock {
     match origin.filter(|millis| *millis > 0) {
         Some(origin_millis) => Clock::at_rate(ClockRate { rate, origin_millis }),
-        None => Clock::at_rate(ClockRate {
-            rate,
-            origin_millis: Clock::system().now().millis(),
-        }),
+        None => Clock::at_rate(ClockRate { rate, origin_millis: Clock::system().now().millis() }),
     }
 }
 

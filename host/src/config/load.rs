@@ -49,9 +49,7 @@ pub fn load_text(text: &str) -> Result<Settings, ConfigError> {
 
 /// Variables of the form `MAPWRIGHT_TABLE__KEY`; others that begin so, such as `MAPWRIGHT_LOG`, are no settings.
 fn environment() -> Env {
-    Env::prefixed("MAPWRIGHT_")
-        .filter(|name| name.as_str().contains("__"))
-        .split("__")
+    Env::prefixed("MAPWRIGHT_").filter(|name| name.as_str().contains("__")).split("__")
 }
 
 fn settled(layers: &Figment) -> Result<Settings, ConfigError> {
@@ -79,54 +77,29 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     );
     demand(
         settings.http.public_url.starts_with("http://") || settings.http.public_url.starts_with("https://"),
-        format!(
-            "http.public_url is {:?}: it must begin with http:// or https://",
-            settings.http.public_url
-        ),
+        format!("http.public_url is {:?}: it must begin with http:// or https://", settings.http.public_url),
     );
     let key = settings.api.host_key.expose_secret();
     demand(
         key.is_empty() || key.len() >= 24,
-        format!(
-            "api.host_key has {} characters: give at least 24, or none",
-            key.len()
-        ),
+        format!("api.host_key has {} characters: give at least 24, or none", key.len()),
     );
     demand(
         matches!(settings.database.synchronous.as_str(), "full" | "off"),
-        format!(
-            "database.synchronous is {:?}: give \"full\" or \"off\"",
-            settings.database.synchronous
-        ),
+        format!("database.synchronous is {:?}: give \"full\" or \"off\"", settings.database.synchronous),
     );
     demand(
         settings.clock.rate.is_finite() && settings.clock.rate >= 1.0,
-        format!(
-            "clock.rate is {}: give a number of at least 1",
-            settings.clock.rate
-        ),
+        format!("clock.rate is {}: give a number of at least 1", settings.clock.rate),
     );
-    demand(
-        settings.pipeline.batch > 0,
-        "pipeline.batch is 0: give at least 1".to_owned(),
-    );
+    demand(settings.pipeline.batch > 0, "pipeline.batch is 0: give at least 1".to_owned());
     demand(
         settings.pipeline.window >= 1000,
-        format!(
-            "pipeline.window is {}: give at least 1000",
-            settings.pipeline.window
-        ),
+        format!("pipeline.window is {}: give at least 1000", settings.pipeline.window),
     );
-    demand(
-        settings.webhooks.max_waiting > 0,
-        "webhooks.max_waiting is 0: give at least 1".to_owned(),
-    );
+    demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_names(settings, &mut demand);
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError::Values(faults))
-    }
+    if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
 }
 
 /// Apps are well named, and what connections and assignments name is there.
@@ -138,10 +111,7 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
         );
         demand(
             matches!(app.environment.as_str(), "live" | "sandbox"),
-            format!(
-                "app.environment of {} is {:?}: give \"live\" or \"sandbox\"",
-                app.id, app.environment
-            ),
+            format!("app.environment of {} is {:?}: give \"live\" or \"sandbox\"", app.id, app.environment),
         );
     }
     for connection in &settings.connections {
@@ -153,10 +123,7 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
             ),
         );
         demand(
-            settings
-                .tenants
-                .iter()
-                .any(|tenant| tenant.id == connection.tenant),
+            settings.tenants.iter().any(|tenant| tenant.id == connection.tenant),
             format!(
                 "connection {} names the tenant {:?}, which is not configured",
                 connection.id, connection.tenant
@@ -165,10 +132,7 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
     }
     for assignment in &settings.assignments {
         demand(
-            settings
-                .tenants
-                .iter()
-                .any(|tenant| tenant.id == assignment.tenant),
+            settings.tenants.iter().any(|tenant| tenant.id == assignment.tenant),
             format!(
                 "assignment of {} names the tenant {:?}, which is not configured",
                 assignment.plugin, assignment.tenant
@@ -196,13 +160,9 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_by_name_all_at_once() {
-        let error = load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("http.listen") && error.contains("api.host_key"),
-            "{error}"
-        );
+        let error =
+            load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"").unwrap_err().to_string();
+        assert!(error.contains("http.listen") && error.contains("api.host_key"), "{error}");
     }
 
     #[test]
@@ -218,9 +178,6 @@ mod tests {
         )
         .unwrap_err()
         .to_string();
-        assert!(
-            error.contains("the app \"a\"") && error.contains("the tenant \"t\""),
-            "{error}"
-        );
+        assert!(error.contains("the app \"a\"") && error.contains("the tenant \"t\""), "{error}");
     }
 }

@@ -43,17 +43,9 @@ impl Cause {
     /// The cause for a stored word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [
-            Self::Live,
-            Self::Rankr,
-            Self::Timing,
-            Self::Schedule,
-            Self::Backfill,
-            Self::Reconcile,
-            Self::Test,
-        ]
-        .into_iter()
-        .find(|cause| cause.as_str() == word)
+        [Self::Live, Self::Rankr, Self::Timing, Self::Schedule, Self::Backfill, Self::Reconcile, Self::Test]
+            .into_iter()
+            .find(|cause| cause.as_str() == word)
     }
 }
 
@@ -97,17 +89,10 @@ impl ObjectKind {
     /// The kind for a stored word; unknown words are [`ObjectKind::Other`].
     #[must_use]
     pub fn parse(word: &str) -> Self {
-        [
-            Self::Contact,
-            Self::Task,
-            Self::Note,
-            Self::Appointment,
-            Self::Opportunity,
-            Self::Message,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == word)
-        .unwrap_or(Self::Other)
+        [Self::Contact, Self::Task, Self::Note, Self::Appointment, Self::Opportunity, Self::Message]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+            .unwrap_or(Self::Other)
     }
 }
 

@@ -88,10 +88,8 @@ impl Envelope {
     #[must_use]
     pub fn object_id(&self) -> Option<GhlId> {
         let nested = self.appointment.as_ref().and_then(|it| it.id.as_deref());
-        let id = nested
-            .or(self.id.as_deref())
-            .or(self.message_id.as_deref())
-            .or(self.underscore_id.as_deref());
+        let id =
+            nested.or(self.id.as_deref()).or(self.message_id.as_deref()).or(self.underscore_id.as_deref());
         id.filter(|id| !id.is_empty()).map(GhlId::from)
     }
 
@@ -112,17 +110,8 @@ impl Envelope {
 }
 
 /// Top-level body fields that address a delivery and are no fields of its object.
-pub const ENVELOPE_FIELDS: &[&str] = &[
-    "type",
-    "appId",
-    "versionId",
-    "webhookId",
-    "timestamp",
-    "locationId",
-    "companyId",
-    "id",
-    "contactId",
-];
+pub const ENVELOPE_FIELDS: &[&str] =
+    &["type", "appId", "versionId", "webhookId", "timestamp", "locationId", "companyId", "id", "contactId"];
 
 #[cfg(test)]
 mod tests {
@@ -132,15 +121,9 @@ mod tests {
     fn ids_are_found_where_each_type_has_them() {
         let read = |text: &str| serde_json::from_str::<Envelope>(text).unwrap();
         let contact = read(r#"{"type":"ContactUpdate","id":"c1","locationId":"l1"}"#);
-        assert_eq!(
-            (contact.contact(), contact.location()),
-            (Some(GhlId::from("c1")), Some("l1"))
-        );
+        assert_eq!((contact.contact(), contact.location()), (Some(GhlId::from("c1")), Some("l1")));
         let task = read(r#"{"type":"TaskCreate","id":"t1","locationId":"l1"}"#);
-        assert_eq!(
-            (task.contact(), task.object_id()),
-            (None, Some(GhlId::from("t1")))
-        );
+        assert_eq!((task.contact(), task.object_id()), (None, Some(GhlId::from("t1"))));
         let nested = read(
             r#"{"type":"AppointmentCreate","appointment":{"id":"a1","contactId":"c1"},"locationId":"l1"}"#,
         );
@@ -149,10 +132,7 @@ mod tests {
             (Some(GhlId::from("c1")), Some(GhlId::from("a1")))
         );
         let invoice = read(r#"{"type":"InvoicePaid","_id":"i1","altId":"l1","contactDetails":{"id":"c1"}}"#);
-        assert_eq!(
-            (invoice.contact(), invoice.location()),
-            (Some(GhlId::from("c1")), Some("l1"))
-        );
+        assert_eq!((invoice.contact(), invoice.location()), (Some(GhlId::from("c1")), Some("l1")));
         let order = read(r#"{"type":"OrderCreate","altId":"l1","contactSnapshot":{"id":"c1"}}"#);
         assert_eq!(order.contact(), Some(GhlId::from("c1")));
     }

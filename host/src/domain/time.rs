@@ -49,9 +49,7 @@ impl Timestamp {
     /// Parses RFC 3339, also with an offset, as GHL writes its times.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>()
-            .ok()
-            .map(|at| Self(at.as_millisecond()))
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
     }
 
     /// RFC 3339 in UTC with milliseconds: `2026-07-02T05:18:26.704Z`.
@@ -85,36 +83,21 @@ pub struct ClockRate {
 pub struct Clock(Arc<Kind>);
 
 enum Kind {
-    Running {
-        rate: f64,
-        origin: Timestamp,
-        started: Instant,
-        machine_at_start: Timestamp,
-    },
-    Manual {
-        now: Mutex<Timestamp>,
-        moved: tokio::sync::Notify,
-    },
+    Running { rate: f64, origin: Timestamp, started: Instant, machine_at_start: Timestamp },
+    Manual { now: Mutex<Timestamp>, moved: tokio::sync::Notify },
 }
 
 impl Clock {
     /// The machine's clock, unscaled.
     #[must_use]
     pub fn system() -> Self {
-        Self::at_rate(ClockRate {
-            rate: 1.0,
-            origin_millis: machine_wall().0,
-        })
+        Self::at_rate(ClockRate { rate: 1.0, origin_millis: machine_wall().0 })
     }
 
     /// Product time runs at `rate`, beginning at its origin.
     #[must_use]
     pub fn at_rate(rate: ClockRate) -> Self {
-        let factor = if rate.rate.is_finite() && rate.rate > 0.0 {
-            rate.rate
-        } else {
-            1.0
-        };
+        let factor = if rate.rate.is_finite() && rate.rate > 0.0 { rate.rate } else { 1.0 };
         Self(Arc::new(Kind::Running {
             rate: factor,
             origin: Timestamp(rate.origin_millis),
@@ -126,10 +109,7 @@ impl Clock {
     /// A clock that moves only when told to, for tests.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Arc::new(Kind::Manual {
-            now: Mutex::new(start),
-            moved: tokio::sync::Notify::new(),
-        }))
+        Self(Arc::new(Kind::Manual { now: Mutex::new(start), moved: tokio::sync::Notify::new() }))
     }
 
     /// Moves a manual clock on; other clocks move by themselves and ignore it.
@@ -145,12 +125,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
-            Kind::Running {
-                rate,
-                origin,
-                started,
-                machine_at_start,
-            } => {
+            Kind::Running { rate, origin, started, machine_at_start } => {
                 // Monotonic from the start on, so that a step of the machine's clock moves nothing here; in parts of a
                 // millisecond, so that a fast clock does not move in leaps.
                 let before_start = machine_at_start.since(*origin);
@@ -170,13 +145,7 @@ impl Clock {
         match &*self.0 {
             Kind::Running { rate, .. } => {
                 while self.now() < until {
-                    machine_sleep(
-                        until
-                            .since(self.now())
-                            .div_f64(*rate)
-                            .max(Duration::from_millis(1)),
-                    )
-                    .await;
+                    machine_sleep(until.since(self.now()).div_f64(*rate).max(Duration::from_millis(1))).await;
                 }
             }
             Kind::Manual { moved, .. } => loop {
@@ -212,18 +181,12 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this file is where the machine's clock enters"
-)]
+#[expect(clippy::disallowed_methods, reason = "this file is where the machine's clock enters")]
 fn machine_wall() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this file is where the machine's clock enters"
-)]
+#[expect(clippy::disallowed_methods, reason = "this file is where the machine's clock enters")]
 fn machine_instant() -> Instant {
     Instant::now()
 }
@@ -233,10 +196,7 @@ async fn machine_sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this file is where machine deadlines are made"
-)]
+#[expect(clippy::disallowed_methods, reason = "this file is where machine deadlines are made")]
 async fn machine_timeout<F: Future>(limit: Duration, work: F) -> Option<F::Output> {
     tokio::time::timeout(limit, work).await.ok()
 }
@@ -256,15 +216,9 @@ mod tests {
     #[test]
     fn a_scaled_clock_runs_from_its_origin() {
         let origin = machine_wall().minus(Duration::from_secs(10));
-        let clock = Clock::at_rate(ClockRate {
-            rate: 60.0,
-            origin_millis: origin.millis(),
-        });
+        let clock = Clock::at_rate(ClockRate { rate: 60.0, origin_millis: origin.millis() });
         let ran = clock.now().since(origin);
-        assert!(
-            ran >= Duration::from_secs(600) && ran < Duration::from_secs(900),
-            "{ran:?}"
-        );
+        assert!(ran >= Duration::from_secs(600) && ran < Duration::from_secs(900), "{ran:?}");
     }
 
     #[tokio::test]

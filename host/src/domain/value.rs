@@ -55,13 +55,7 @@ impl From<serde_json::Value> for Value {
             J::Array(items) if items.iter().all(J::is_string) => Self::List(
                 items
                     .into_iter()
-                    .filter_map(|item| {
-                        if let J::String(text) = item {
-                            Some(text)
-                        } else {
-                            None
-                        }
-                    })
+                    .filter_map(|item| if let J::String(text) = item { Some(text) } else { None })
                     .collect(),
             ),
             other @ (J::Array(_) | J::Object(_)) => Self::Json(other),
@@ -78,16 +72,7 @@ mod tests {
 
     #[test]
     fn json_and_back_keeps_the_value() {
-        for text in [
-            "null",
-            "true",
-            "7",
-            "1.5",
-            "\"x\"",
-            "[\"a\",\"b\"]",
-            "{\"a\":1}",
-            "[1,2]",
-        ] {
+        for text in ["null", "true", "7", "1.5", "\"x\"", "[\"a\",\"b\"]", "{\"a\":1}", "[1,2]"] {
             let json: serde_json::Value = serde_json::from_str(text).unwrap();
             let value = Value::from(json.clone());
             assert_eq!(serde_json::to_value(&value).unwrap(), json);

@@ -51,10 +51,7 @@ impl Reply {
     /// The first header of that lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -87,10 +84,7 @@ impl Client {
     ///
     /// # Errors
     /// When the TLS roots can't be loaded.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this file is where the HTTP client is made"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this file is where the HTTP client is made")]
     pub fn new(settings: ClientSettings) -> Result<Self, OutboundError> {
         let inner = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
@@ -99,10 +93,7 @@ impl Client {
             .user_agent(concat!("mapwright/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(OutboundError::NotSent)?;
-        Ok(Self {
-            inner,
-            max_reply_bytes: settings.max_reply_bytes,
-        })
+        Ok(Self { inner, max_reply_bytes: settings.max_reply_bytes })
     }
 
     /// Sends once and reads the whole reply. Every status is a reply.
@@ -133,16 +124,10 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(OutboundError::NoAnswer)? {
             if body.len() + chunk.len() > self.max_reply_bytes {
-                return Err(OutboundError::TooLong {
-                    limit_bytes: self.max_reply_bytes,
-                });
+                return Err(OutboundError::TooLong { limit_bytes: self.max_reply_bytes });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply {
-            status,
-            headers,
-            body,
-        })
+        Ok(Reply { status, headers, body })
     }
 }

@@ -3,17 +3,13 @@
 use super::merge::{FieldChange, Record};
 use super::mirror::{Change, Mirror};
 use super::payload::{self, Payload};
-use super::runs::{MappingCall, ObjectState, PluginRunner, RunEnd, RunResult};
+use super::runs::{MappingCall, ObjectState, PluginRunner, RunEnd};
+use super::writes::run_row;
 use crate::domain::{
-    ConnectionId, Event, EventKind, Fields, GhlId, ObjectKind, ObjectRef, RankrId, Sequence, TenantId,
-    Timestamp,
+    ConnectionId, Event, EventKind, Fields, GhlId, ObjectKind, ObjectRef, RankrId, TenantId, Timestamp,
 };
-use crate::store::{
-    DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, LoadedContext, MirrorRow, ObjectKey, RecordRow,
-    RunRow, StoreError, TimelineRow,
-};
+use crate::store::{DeadLetterRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, StoreError};
 use crate::tenants::ActiveVersion;
-use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -51,50 +47,13 @@ pub(super) struct Journey<'a> {
 }
 
 /// A record under way, with what it was.
-struct Working {
-    id: RankrId,
-    linked: bool,
-    record: Record,
-    existed: bool,
-    touched: bool,
+pub(super) struct Working {
+    pub(super) id: RankrId,
+    pub(super) linked: bool,
+    pub(super) record: Record,
+    pub(super) existed: bool,
+    pub(super) touched: bool,
 }
-
-/// What the timeline keeps of an event.
-#[derive(Serialize)]
-struct Entry<'a> {
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    cause: crate::domain::Cause,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<EntryObject<'a>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    details: BTreeMap<&'a str, &'a crate::domain::Value>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    changes: &'a [FieldChange],
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
-}
-
-#[derive(Serialize)]
-struct EntryObject<'a> {
-    kind: ObjectKind,
-    id: &'a str,
-}
-
-/// Payload fields worth showing for objects that are no contacts.
-const DETAILS: &[&str] = &[
-    "title",
-    "body",
-    "dueDate",
-    "completed",
-    "startTime",
-    "endTime",
-    "appointmentStatus",
-    "name",
-    "status",
-    "messageType",
-    "direction",
-];
 
 /// Which contexts the events of one run need.
 pub(super) fn keys(tenant: &TenantId, connection: &ConnectionId, payload: &Payload) -> Vec<ObjectKey> {
@@ -104,16 +63,9 @@ pub(super) fn keys(tenant: &TenantId, connection: &ConnectionId, payload: &Paylo
         kind,
         ghl_id: id.clone(),
     };
-    let mut keys: Vec<ObjectKey> = payload
-        .object
-        .iter()
-        .map(|object| key(object.kind, &object.id))
-        .collect();
+    let mut keys: Vec<ObjectKey> = payload.object.iter().map(|object| key(object.kind, &object.id)).collect();
     if let Some(contact) = &payload.contact
-        && payload
-            .object
-            .as_ref()
-            .is_none_or(|object| object.kind != ObjectKind::Contact)
+        && payload.object.as_ref().is_none_or(|object| object.kind != ObjectKind::Contact)
     {
         keys.push(key(ObjectKind::Contact, contact));
     }
@@ -126,24 +78,15 @@ pub(super) fn foldable(events: &[Arrived]) -> usize {
     if first.payload.shape.change != EventKind::Snapshot || first.payload.object.is_none() {
         return 1;
     }
-    events
-        .iter()
-        .take_while(|next| next.payload.object == first.payload.object)
-        .count()
+    events.iter().take_while(|next| next.payload.object == first.payload.object).count()
 }
 
 impl Journey<'_> {
     /// Runs the events, which are one event or adjacent snapshots of one object, oldest first.
     pub(super) async fn run(&self, events: &[Arrived]) -> Result<Finished, StoreError> {
         let mut commit = EventCommit::default();
-        let Some(newest) = events
-            .iter()
-            .max_by_key(|it| (it.event.source_time, it.event.sequence))
-        else {
-            return Ok(Finished {
-                commit,
-                retry_at: None,
-            });
+        let Some(newest) = events.iter().max_by_key(|it| (it.event.source_time, it.event.sequence)) else {
+            return Ok(Finished { commit, retry_at: None });
         };
         let object = newest.payload.object.as_ref();
         let mut mirror = self.mirror(newest, object)?;
@@ -152,16 +95,11 @@ impl Journey<'_> {
             changes.push(apply(&mut mirror, arrived));
         }
         let contact = newest.payload.contact.clone().or_else(|| {
-            object
-                .filter(|object| object.kind == ObjectKind::Contact)
-                .map(|object| object.id.clone())
+            object.filter(|object| object.kind == ObjectKind::Contact).map(|object| object.id.clone())
         });
         let mut records: BTreeMap<ObjectKind, Working> = BTreeMap::new();
         if let Some(contact) = &contact {
-            records.insert(
-                ObjectKind::Contact,
-                self.working(&newest.event, ObjectKind::Contact, contact)?,
-            );
+            records.insert(ObjectKind::Contact, self.working(&newest.event, ObjectKind::Contact, contact)?);
         }
         if let Some(object) = object.filter(|object| object.kind != ObjectKind::Contact) {
             records.insert(object.kind, self.working(&newest.event, object.kind, &object.id)?);
@@ -171,12 +109,7 @@ impl Journey<'_> {
             .map_all(
                 events,
                 newest,
-                &MergedObject {
-                    mirror: &mirror,
-                    changes: &changes,
-                    contact: contact.as_ref(),
-                    deleted,
-                },
+                &MergedObject { mirror: &mirror, changes: &changes, contact: contact.as_ref(), deleted },
                 &mut records,
                 &mut commit,
             )
@@ -200,15 +133,11 @@ impl Journey<'_> {
                 kind,
                 ghl_id: object.id.clone(),
                 contact: contact.clone(),
-                fields: mirror
-                    .to_stored()
-                    .map_err(|error| StoreError::corrupt("mirror", &error))?,
+                fields: mirror.to_stored().map_err(|error| StoreError::corrupt("mirror", &error))?,
                 deleted_at: mirror.deleted_at(),
             });
         }
-        let contact_record = records
-            .get(&ObjectKind::Contact)
-            .map(|working| working.id.clone());
+        let contact_record = records.get(&ObjectKind::Contact).map(|working| working.id.clone());
         self.write_records(newest, object, contact.as_ref(), records, &mut commit)?;
         self.write_timeline(
             events,
@@ -218,10 +147,7 @@ impl Journey<'_> {
             &mut commit,
         )?;
         self.write_events(events, newest.event.sequence, &mut commit);
-        Ok(Finished {
-            commit,
-            retry_at: None,
-        })
+        Ok(Finished { commit, retry_at: None })
     }
 
     fn mirror(&self, newest: &Arrived, object: Option<&ObjectRef>) -> Result<Mirror, StoreError> {
@@ -276,15 +202,8 @@ impl Journey<'_> {
             return Ok(field_changes);
         }
         let fields = merged.mirror.fields();
-        for active in self
-            .versions
-            .iter()
-            .filter(|active| active.wants(&newest.event.event_type))
-        {
-            let result = self
-                .runner
-                .map(self.call(newest, active, merged, &fields, records))
-                .await;
+        for active in self.versions.iter().filter(|active| active.wants(&newest.event.event_type)) {
+            let result = self.runner.map(self.call(newest, active, merged, &fields, records)).await;
             let (end, detail) = match result.end.clone() {
                 RunEnd::Mapped { kind, fields } => match records.get_mut(&kind) {
                     Some(working) => {
@@ -296,10 +215,7 @@ impl Journey<'_> {
                     }
                     None => (
                         Some("no-such-record"),
-                        Some(format!(
-                            "the mapping names a {} record, but the event has none",
-                            kind.as_str()
-                        )),
+                        Some(format!("the mapping names a {} record, but the event has none", kind.as_str())),
                     ),
                 },
                 RunEnd::Failed { detail } => (Some(result.outcome), Some(detail)),
@@ -308,9 +224,7 @@ impl Journey<'_> {
                     None => (Some(result.outcome), Some(detail)),
                 },
             };
-            commit
-                .runs
-                .push(run_row(newest, active, &result, detail.clone(), self.now));
+            commit.runs.push(run_row(newest, active, &result, detail.clone(), self.now));
             if let Some(outcome) = end {
                 commit.dead_letters.push(DeadLetterRow {
                     sequence: newest.event.sequence,
@@ -336,11 +250,8 @@ impl Journey<'_> {
     ) -> MappingCall<'c> {
         let object = newest.payload.object.as_ref();
         let kind = object.map_or(ObjectKind::Contact, |object| object.kind);
-        let mut changed: Vec<&str> = merged
-            .changes
-            .iter()
-            .flat_map(|change| change.changed.keys().map(String::as_str))
-            .collect();
+        let mut changed: Vec<&str> =
+            merged.changes.iter().flat_map(|change| change.changed.keys().map(String::as_str)).collect();
         changed.sort_unstable();
         changed.dedup();
         MappingCall {
@@ -369,145 +280,8 @@ impl Journey<'_> {
             return None;
         }
         let doublings = u32::try_from(first.attempts.clamp(0, 16)).unwrap_or(0);
-        let pause = SHORTEST_PAUSE
-            .saturating_mul(1 << doublings)
-            .min(LONGEST_PAUSE)
-            .max(after);
+        let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE).max(after);
         Some(self.now.plus(pause))
-    }
-
-    fn waiting(&self, events: &[Arrived], retry_at: Timestamp) -> Finished {
-        let mut commit = EventCommit::default();
-        for arrived in events {
-            commit
-                .events
-                .push(self.event_row(arrived, EventEnd::Waiting(retry_at)));
-        }
-        Finished {
-            commit,
-            retry_at: Some(retry_at),
-        }
-    }
-
-    fn write_records(
-        &self,
-        newest: &Arrived,
-        object: Option<&ObjectRef>,
-        contact: Option<&GhlId>,
-        records: BTreeMap<ObjectKind, Working>,
-        commit: &mut EventCommit,
-    ) -> Result<(), StoreError> {
-        for (kind, working) in records {
-            let ghl_id = if kind == ObjectKind::Contact {
-                contact
-            } else {
-                object.map(|object| &object.id)
-            };
-            let Some(ghl_id) = ghl_id else { continue };
-            // A contact is linked as soon as it is seen, so that its timeline has an owner.
-            if !working.linked && (working.touched || kind == ObjectKind::Contact) {
-                commit.links.push(LinkRow {
-                    tenant: newest.event.tenant.clone(),
-                    kind,
-                    connection: newest.event.connection.clone(),
-                    ghl_id: ghl_id.clone(),
-                    rankr_id: working.id.clone(),
-                    at: self.now,
-                });
-            }
-            if working.touched {
-                let json = |error| StoreError::corrupt("record", &error);
-                commit.records.push(RecordRow {
-                    tenant: newest.event.tenant.clone(),
-                    kind,
-                    id: working.id,
-                    fields: serde_json::to_string(&working.record.fields)
-                        .map_err(|error: serde_json::Error| json(error))?,
-                    provenance: serde_json::to_string(&working.record.provenance)
-                        .map_err(|error: serde_json::Error| json(error))?,
-                    at: self.now,
-                    deleted_at: working.record.deleted_at,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn write_timeline(
-        &self,
-        events: &[Arrived],
-        changes: &[Change],
-        contact: Option<&RankrId>,
-        (changed_by, field_changes): (Sequence, &[FieldChange]),
-        commit: &mut EventCommit,
-    ) -> Result<(), StoreError> {
-        for (arrived, change) in events.iter().zip(changes) {
-            let object = arrived.payload.object.as_ref();
-            let details = match object {
-                Some(object) if object.kind == ObjectKind::Contact => BTreeMap::new(),
-                _ => DETAILS
-                    .iter()
-                    .filter_map(|name| Some((*name, arrived.payload.fields.get(*name)?)))
-                    .collect(),
-            };
-            let entry = Entry {
-                event_type: &arrived.event.event_type,
-                cause: arrived.event.cause,
-                object: object.map(|object| EntryObject {
-                    kind: object.kind,
-                    id: object.id.as_str(),
-                }),
-                details,
-                changes: if arrived.event.sequence == changed_by {
-                    field_changes
-                } else {
-                    &[]
-                },
-                stale: change.stale,
-            };
-            let row = TimelineRow {
-                tenant: arrived.event.tenant.clone(),
-                contact: contact.cloned(),
-                at: arrived.event.source_time,
-                sequence: arrived.event.sequence,
-                kind: "event",
-                entry: serde_json::to_string(&entry)
-                    .map_err(|error| StoreError::corrupt("timeline entry", &error))?,
-            };
-            #[cfg(feature = "test-support")]
-            if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DoubleEffect) {
-                commit.timeline.push(row.clone());
-            }
-            commit.timeline.push(row);
-        }
-        Ok(())
-    }
-
-    fn write_events(&self, events: &[Arrived], into: Sequence, commit: &mut EventCommit) {
-        let end = if commit.dead_letters.is_empty() {
-            EventEnd::Done
-        } else {
-            EventEnd::Dead
-        };
-        for arrived in events {
-            let end = if arrived.event.sequence == into {
-                end
-            } else {
-                EventEnd::Folded(into)
-            };
-            commit.events.push(self.event_row(arrived, end));
-        }
-    }
-
-    fn event_row(&self, arrived: &Arrived, end: EventEnd) -> EventRow {
-        EventRow {
-            sequence: arrived.event.sequence,
-            tenant: arrived.event.tenant.clone(),
-            end,
-            run_order: self.run_order,
-            attempts: arrived.attempts + 1,
-            at: self.now,
-        }
     }
 }
 
@@ -532,28 +306,6 @@ fn apply(mirror: &mut Mirror, arrived: &Arrived) -> Change {
     }
 }
 
-fn run_row(
-    newest: &Arrived,
-    active: &ActiveVersion,
-    result: &RunResult,
-    detail: Option<String>,
-    at: Timestamp,
-) -> RunRow {
-    RunRow {
-        sequence: newest.event.sequence,
-        tenant: active.tenant.clone(),
-        assignment: active.assignment.clone(),
-        version: active.version.clone(),
-        interface: "mapping",
-        outcome: result.outcome,
-        detail,
-        fuel: i64::try_from(result.fuel).unwrap_or(i64::MAX),
-        micros: i64::try_from(result.took.as_micros()).unwrap_or(i64::MAX),
-        at,
-        log: result.log.clone(),
-    }
-}
-
 /// Takes an event's body apart; a body that is no object counts as a happening without fields.
 pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
     let payload = payload::read(&event.body).unwrap_or_else(|| Payload {
@@ -562,9 +314,5 @@ pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
         contact: None,
         fields: Fields::new(),
     });
-    Arrived {
-        event,
-        payload,
-        attempts,
-    }
+    Arrived { event, payload, attempts }
 }

@@ -69,18 +69,10 @@ impl Record {
                 Some(value) => self.fields.insert(field.clone(), value.clone()),
                 None => self.fields.remove(&field),
             };
-            let provenance = Provenance {
-                event,
-                version: version.clone(),
-                source_time,
-                previous: before.clone(),
-            };
+            let provenance =
+                Provenance { event, version: version.clone(), source_time, previous: before.clone() };
             self.provenance.insert(field.clone(), provenance);
-            changes.push(FieldChange {
-                field,
-                from: before,
-                to: after,
-            });
+            changes.push(FieldChange { field, from: before, to: after });
         }
         changes
     }
@@ -99,22 +91,12 @@ mod tests {
         let mut record = Record::default();
         let version = VersionId::from("sha256:1");
         let at = Timestamp::from_millis(5);
-        let first = Fields::from([
-            ("a".into(), text("1")),
-            ("b".into(), text("2")),
-            ("c".into(), Value::Null),
-        ]);
+        let first =
+            Fields::from([("a".into(), text("1")), ("b".into(), text("2")), ("c".into(), Value::Null)]);
         assert_eq!(record.merge(first, Sequence(1), at, &version).len(), 2);
         let second = Fields::from([("a".into(), Value::Null), ("b".into(), text("2"))]);
         let changes = record.merge(second, Sequence(2), at, &version);
-        assert_eq!(
-            changes,
-            [FieldChange {
-                field: "a".into(),
-                from: Some(text("1")),
-                to: None
-            }]
-        );
+        assert_eq!(changes, [FieldChange { field: "a".into(), from: Some(text("1")), to: None }]);
         assert_eq!(record.fields, Fields::from([("b".into(), text("2"))]));
         assert_eq!(record.provenance["a"].previous, Some(text("1")));
         assert_eq!(record.provenance["b"].event, Sequence(1));

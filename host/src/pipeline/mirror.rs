@@ -33,10 +33,7 @@ impl Mirror {
         fields: &str,
         deleted_at: Option<Timestamp>,
     ) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            fields: serde_json::from_str(fields)?,
-            deleted_at,
-        })
+        Ok(Self { fields: serde_json::from_str(fields)?, deleted_at })
     }
 
     /// The text to store.
@@ -51,18 +48,12 @@ impl Mirror {
 
     /// The fields as they are known now.
     pub(super) fn fields(&self) -> Fields {
-        self.fields
-            .iter()
-            .map(|(name, stamped)| (name.clone(), stamped.0.clone()))
-            .collect()
+        self.fields.iter().map(|(name, stamped)| (name.clone(), stamped.0.clone())).collect()
     }
 
     /// Takes over what an event says, field by field where it is newer; ties go to the higher sequence.
     pub(super) fn apply(&mut self, fields: Fields, at: Timestamp, sequence: Sequence) -> Change {
-        let mut change = Change {
-            stale: !fields.is_empty(),
-            ..Change::default()
-        };
+        let mut change = Change { stale: !fields.is_empty(), ..Change::default() };
         if self.deleted_at.is_some_and(|deleted| at > deleted) {
             // An object that is written after its deletion was restored.
             self.deleted_at = None;
@@ -91,16 +82,10 @@ impl Mirror {
     pub(super) fn delete(&mut self, at: Timestamp) -> Change {
         let newest = self.fields.values().map(|stamped| stamped.1).max();
         if newest.is_some_and(|newest| newest > at) || self.deleted_at.is_some_and(|deleted| deleted >= at) {
-            return Change {
-                stale: true,
-                ..Change::default()
-            };
+            return Change { stale: true, ..Change::default() };
         }
         self.deleted_at = Some(at);
-        Change {
-            deleted: true,
-            ..Change::default()
-        }
+        Change { deleted: true, ..Change::default() }
     }
 }
 
@@ -117,10 +102,7 @@ mod tests {
     use super::*;
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Value::Text((*value).to_owned())))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::Text((*value).to_owned()))).collect()
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -135,11 +117,7 @@ mod tests {
         assert_eq!(late.changed.keys().collect::<Vec<_>>(), ["phone"]);
         assert!(!late.stale);
         assert_eq!(mirror.fields().get("city"), Some(&Value::Text("Ulm".into())));
-        assert!(
-            mirror
-                .apply(fields(&[("city", "Bonn")]), at(10), Sequence(3))
-                .stale
-        );
+        assert!(mirror.apply(fields(&[("city", "Bonn")]), at(10), Sequence(3)).stale);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod payload;
 mod runs;
 mod scheduler;
 mod worker;
+mod writes;
 
 pub use runs::{MappingCall, ObjectState, PluginRunner, RunEnd, RunResult, Running};
 pub use scheduler::SchedulerStatus;

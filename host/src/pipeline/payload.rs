@@ -48,9 +48,7 @@ pub(super) fn read(body: &str) -> Option<Payload> {
     if envelope.event_type == "TaskComplete" {
         fields.insert("completed".to_owned(), Value::Boolean(true));
     }
-    let object = envelope
-        .object_id()
-        .filter(|_| shape.change != EventKind::Happening);
+    let object = envelope.object_id().filter(|_| shape.change != EventKind::Happening);
     Some(Payload {
         shape,
         object: object.map(|id| ObjectRef { kind: shape.kind, id }),
@@ -62,9 +60,7 @@ pub(super) fn read(body: &str) -> Option<Payload> {
 /// `[{id, value}]`, also with `field_value` or `fieldValue`, to one field each.
 fn flatten_custom(list: &serde_json::Value, fields: &mut Fields) {
     for item in list.as_array().into_iter().flatten() {
-        let value = ["value", "field_value", "fieldValue"]
-            .into_iter()
-            .find_map(|name| item.get(name));
+        let value = ["value", "field_value", "fieldValue"].into_iter().find_map(|name| item.get(name));
         if let (Some(id), Some(value)) = (item.get("id").and_then(serde_json::Value::as_str), value) {
             fields.insert(format!("{CUSTOM}.{id}"), Value::from(value.clone()));
         }
@@ -84,13 +80,7 @@ mod tests {
         .unwrap();
         let names: Vec<_> = payload.fields.keys().map(String::as_str).collect();
         assert_eq!(names, ["customFields.f1", "customFields.f2", "firstName"]);
-        assert_eq!(
-            payload.object,
-            Some(ObjectRef {
-                kind: ObjectKind::Contact,
-                id: GhlId::from("c")
-            })
-        );
+        assert_eq!(payload.object, Some(ObjectRef { kind: ObjectKind::Contact, id: GhlId::from("c") }));
     }
 
     #[test]

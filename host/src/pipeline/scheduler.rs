@@ -85,10 +85,7 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn new(last_run_order: i64) -> Self {
         Self {
-            state: Mutex::new(State {
-                run_order: last_run_order,
-                ..State::default()
-            }),
+            state: Mutex::new(State { run_order: last_run_order, ..State::default() }),
             changed: Notify::new(),
         }
     }
@@ -122,10 +119,7 @@ impl Scheduler {
     /// Events known and not ended.
     pub(super) fn status(&self) -> SchedulerStatus {
         let state = self.state();
-        SchedulerStatus {
-            events: state.open.len(),
-            lanes: state.lanes.len(),
-        }
+        SchedulerStatus { events: state.open.len(), lanes: state.lanes.len() }
     }
 
     /// Every event up to this sequence has ended.
@@ -216,11 +210,7 @@ impl State {
         loop {
             let tenant = self.round.front()?.clone();
             let queue = self.tenants.entry(tenant.clone()).or_default();
-            let Some(lane) = (if queue.deficit_micros >= 0 {
-                queue.ready.pop_front()
-            } else {
-                None
-            }) else {
+            let Some(lane) = (if queue.deficit_micros >= 0 { queue.ready.pop_front() } else { None }) else {
                 self.round.pop_front();
                 if queue.ready.is_empty() {
                     queue.in_round = false;
@@ -243,13 +233,7 @@ impl State {
                 lane_queue.busy = false;
                 continue;
             }
-            return Some(Taken {
-                tenant,
-                lane,
-                events,
-                run_order,
-                charged,
-            });
+            return Some(Taken { tenant, lane, events, run_order, charged });
         }
     }
 
@@ -331,10 +315,7 @@ mod tests {
     }
 
     fn sequences(taken: &[Taken]) -> Vec<Vec<i64>> {
-        taken
-            .iter()
-            .map(|it| it.events.iter().map(|event| event.sequence.0).collect())
-            .collect()
+        taken.iter().map(|it| it.events.iter().map(|event| event.sequence.0).collect()).collect()
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1000);
@@ -385,10 +366,7 @@ mod tests {
             scheduler.give_back(next, &Ended::First(1), Duration::from_millis(1));
         }
         let last_quiet = order.iter().rposition(|tenant| tenant == "quiet").unwrap();
-        assert!(
-            last_quiet < 120,
-            "the quiet tenant's last event ran as number {last_quiet}"
-        );
+        assert!(last_quiet < 120, "the quiet tenant's last event ran as number {last_quiet}");
         assert_eq!(order.len(), 1010);
     }
 

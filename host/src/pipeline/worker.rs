@@ -66,19 +66,12 @@ impl Pipeline {
             stop.clone(),
         ));
         for _ in 0..settings.workers.max(1) {
-            let worker = Worker {
-                parts: parts.clone(),
-                scheduler: Arc::clone(&scheduler),
-                batch: settings.batch,
-            };
+            let worker =
+                Worker { parts: parts.clone(), scheduler: Arc::clone(&scheduler), batch: settings.batch };
             tasks.spawn(worker.work(stop.clone()));
         }
         tasks.close();
-        Ok(Self {
-            scheduler,
-            stop,
-            tasks,
-        })
+        Ok(Self { scheduler, stop, tasks })
     }
 
     /// How much there is to do.
@@ -110,10 +103,7 @@ impl Worker {
                     // A resting lane is looked at again within a moment of machine time, whatever the clock's rate.
                     match self.scheduler.next_due() {
                         Some(due) => drop(
-                            self.parts
-                                .clock
-                                .within(LONGEST_WAIT, self.parts.clock.sleep_until(due))
-                                .await,
+                            self.parts.clock.within(LONGEST_WAIT, self.parts.clock.sleep_until(due)).await,
                         ),
                         None => self.parts.clock.machine_sleep(LONGEST_WAIT).await,
                     }
@@ -153,11 +143,8 @@ impl Worker {
     }
 
     async fn try_batch(&self, taken: &[Taken]) -> Result<Vec<Ended>, StoreError> {
-        let sequences: Vec<i64> = taken
-            .iter()
-            .flat_map(|it| &it.events)
-            .map(|event| event.sequence.0)
-            .collect();
+        let sequences: Vec<i64> =
+            taken.iter().flat_map(|it| &it.events).map(|event| event.sequence.0).collect();
         let mut bodies = self.parts.store.bodies(&sequences).await?;
         let groups: Vec<Vec<Arrived>> = taken.iter().map(|taken| group(taken, &mut bodies)).collect();
         let mut keys: Vec<ObjectKey> = groups

@@ -20,10 +20,7 @@ pub(super) fn value_to_wit(value: &Value) -> types::Value {
 pub(super) fn fields_to_wit(fields: &Fields) -> Vec<types::Field> {
     fields
         .iter()
-        .map(|(name, value)| types::Field {
-            name: name.clone(),
-            value: value_to_wit(value),
-        })
+        .map(|(name, value)| types::Field { name: name.clone(), value: value_to_wit(value) })
         .collect()
 }
 
@@ -61,10 +58,7 @@ pub(super) fn fields_from_wit(fields: Vec<types::Field>, limits: &Limits) -> Res
         let detail = format!("{} fields, {} are allowed", fields.len(), limits.output_fields);
         return Err(RunFailure::OutputTooLarge { detail });
     }
-    let total: usize = fields
-        .iter()
-        .map(|field| field.name.len() + size(&field.value))
-        .sum();
+    let total: usize = fields.iter().map(|field| field.name.len() + size(&field.value)).sum();
     if total > limits.output_bytes {
         let detail = format!("{total} bytes, {} are allowed", limits.output_bytes);
         return Err(RunFailure::OutputTooLarge { detail });
@@ -78,9 +72,7 @@ pub(super) fn fields_from_wit(fields: Vec<types::Field>, limits: &Limits) -> Res
         }
         let value = value_from_wit(&field.name, field.value)?;
         if converted.insert(field.name.clone(), value).is_some() {
-            return Err(RunFailure::BadOutput {
-                detail: format!("field {} is named twice", field.name),
-            });
+            return Err(RunFailure::BadOutput { detail: format!("field {} is named twice", field.name) });
         }
     }
     Ok(converted)
@@ -137,37 +129,19 @@ mod tests {
             ("f".into(), Value::Json(serde_json::json!({"k": [1, 2]}))),
             ("g".into(), Value::Boolean(true)),
         ]);
-        assert_eq!(
-            fields_from_wit(fields_to_wit(&fields), &Limits::default()),
-            Ok(fields)
-        );
+        assert_eq!(fields_from_wit(fields_to_wit(&fields), &Limits::default()), Ok(fields));
     }
 
     #[test]
     fn what_no_record_can_hold_is_refused() {
-        let one = |value| {
-            vec![types::Field {
-                name: "x".into(),
-                value,
-            }]
-        };
+        let one = |value| vec![types::Field { name: "x".into(), value }];
         let refuse = |fields| fields_from_wit(fields, &Limits::default()).unwrap_err().outcome();
         assert_eq!(refuse(one(types::Value::Decimal(f64::NAN))), "bad-output");
         assert_eq!(refuse(one(types::Value::Json("{".into()))), "bad-output");
-        assert_eq!(
-            refuse(one(types::Value::Text("x".repeat(2 * 1024 * 1024)))),
-            "output-too-large"
-        );
-        assert_eq!(
-            refuse([one(types::Value::Null), one(types::Value::Null)].concat()),
-            "bad-output"
-        );
-        let many = (0..1001)
-            .map(|n| types::Field {
-                name: n.to_string(),
-                value: types::Value::Null,
-            })
-            .collect();
+        assert_eq!(refuse(one(types::Value::Text("x".repeat(2 * 1024 * 1024)))), "output-too-large");
+        assert_eq!(refuse([one(types::Value::Null), one(types::Value::Null)].concat()), "bad-output");
+        let many =
+            (0..1001).map(|n| types::Field { name: n.to_string(), value: types::Value::Null }).collect();
         assert_eq!(refuse(many), "output-too-large");
     }
 }

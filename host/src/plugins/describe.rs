@@ -52,10 +52,7 @@ impl Description {
             capabilities: said
                 .capabilities
                 .into_iter()
-                .map(|asked| CapabilityRequest {
-                    name: asked.name,
-                    reason: asked.reason,
-                })
+                .map(|asked| CapabilityRequest { name: asked.name, reason: asked.reason })
                 .collect(),
             state_schema: said.state_schema,
         }
@@ -76,9 +73,7 @@ impl Description {
             return Some(format!("its summary must have 1 to {TEXT_BYTES} bytes"));
         }
         if self.config_schema.len() > SCHEMA_BYTES {
-            return Some(format!(
-                "its configuration schema has more than {SCHEMA_BYTES} bytes"
-            ));
+            return Some(format!("its configuration schema has more than {SCHEMA_BYTES} bytes"));
         }
         if !serde_json::from_str::<serde_json::Value>(&self.config_schema)
             .is_ok_and(|schema| schema.is_object())
@@ -89,18 +84,12 @@ impl Description {
             return Some("it wants no event types: name some, or `*` for all".to_owned());
         }
         if self.events.len() > ENTRIES || self.reads.len() > ENTRIES || self.capabilities.len() > ENTRIES {
-            return Some(format!(
-                "it names more than {ENTRIES} event types, reads or capabilities"
-            ));
+            return Some(format!("it names more than {ENTRIES} event types, reads or capabilities"));
         }
         if let Some(wrong) = self.events.iter().find(|name| !is_event_type(name)) {
             return Some(format!("{:?} is no event type", short(wrong)));
         }
-        if let Some(asked) = self
-            .capabilities
-            .iter()
-            .find(|asked| asked.reason.trim().is_empty())
-        {
+        if let Some(asked) = self.capabilities.iter().find(|asked| asked.reason.trim().is_empty()) {
             return Some(format!(
                 "the capability {:?} has no reason for the person who grants it",
                 short(&asked.name)
@@ -112,17 +101,13 @@ impl Description {
 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn is_event_type(name: &str) -> bool {
     name == "*"
         || (1..=128).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn is_semver(version: &str) -> bool {
@@ -130,9 +115,7 @@ fn is_semver(version: &str) -> bool {
     let parts: Vec<&str> = core.split('.').collect();
     version.len() <= 64
         && parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn short(text: &str) -> String {
@@ -172,10 +155,7 @@ mod tests {
         assert!(fault(|it| it.events = vec!["; DROP".into()]).contains("no event type"));
         assert!(fault(|it| it.events = vec!["X".into(); 201]).contains("more than 200"));
         let unreasoned = |it: &mut Description| {
-            it.capabilities = vec![CapabilityRequest {
-                name: "crm.write".into(),
-                reason: " ".into(),
-            }];
+            it.capabilities = vec![CapabilityRequest { name: "crm.write".into(), reason: " ".into() }];
         };
         assert!(fault(unreasoned).contains("no reason"));
     }

@@ -37,11 +37,7 @@ pub(super) fn make(runs: u32) -> Result<MadeEngine, PluginError> {
         }
     };
     let ticker = Ticker::start(engine.clone())?;
-    Ok(MadeEngine {
-        engine,
-        pooled,
-        ticker,
-    })
+    Ok(MadeEngine { engine, pooled, ticker })
 }
 
 fn config(pool_for: Option<u32>) -> Config {
@@ -96,10 +92,7 @@ impl Ticker {
                 }
             })
             .map_err(|error| PluginError::Engine(error.to_string()))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 

@@ -135,10 +135,7 @@ impl RunFailure {
     /// Whether the same version on the same event would fail again.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(
-            self,
-            Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_)
-        )
+        !matches!(self, Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_))
     }
 
     /// The outcome's word, stable for programs.

@@ -60,11 +60,7 @@ pub(super) struct Growth {
 
 impl Growth {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            memory_left: limits.memory_bytes,
-            tables_left: limits.table_elements,
-            memory_refused: false,
-        }
+        Self { memory_left: limits.memory_bytes, tables_left: limits.table_elements, memory_refused: false }
     }
 }
 
@@ -121,10 +117,7 @@ mod tests {
 
     #[test]
     fn memories_are_summed_to_the_very_byte() {
-        let mut growth = Growth::new(&Limits {
-            memory_bytes: 100,
-            ..Limits::default()
-        });
+        let mut growth = Growth::new(&Limits { memory_bytes: 100, ..Limits::default() });
         assert!(growth.memory_growing(0, 60, None).unwrap());
         assert!(growth.memory_growing(0, 40, None).unwrap());
         assert!(!growth.memory_refused);

@@ -6,9 +6,9 @@ use super::error::PackageError;
 use crate::domain::VersionId;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fmt::Write as _;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
+use wasmtime::{Engine, Module};
 use wit_parser::WorldItem;
 use wit_parser::decoding::{DecodedWasm, decode};
 
@@ -40,23 +40,18 @@ pub(super) fn version_of(uploaded: &[u8]) -> VersionId {
 }
 
 /// Makes a component of uploaded bytes, or says why it can't.
-pub(super) fn componentize(uploaded: &[u8]) -> Result<Vec<u8>, PackageError> {
+pub(super) fn componentize(engine: &Engine, uploaded: &[u8]) -> Result<Vec<u8>, PackageError> {
     if uploaded.len() > LARGEST_BYTES {
-        return Err(PackageError::TooLarge {
-            size: uploaded.len(),
-            limit_bytes: LARGEST_BYTES,
-        });
+        return Err(PackageError::TooLarge { size: uploaded.len(), limit_bytes: LARGEST_BYTES });
     }
     match uploaded.get(..8) {
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            // Parsed whole first: the encoder expects a valid module.
+            Module::validate(engine, uploaded)
+                .map_err(|error| PackageError::Malformed { detail: format!("{error:#}") })?;
             let mut encoder = wit_component::ComponentEncoder::default();
-            let encoder = encoder
-                .module(uploaded)
-                .map_err(|error| not_component(format!("{error:#}")))?;
-            encoder
-                .validate(true)
-                .encode()
-                .map_err(|error| not_component(format!("{error:#}")))
+            let encoder = encoder.module(uploaded).map_err(|error| not_component(format!("{error:#}")))?;
+            encoder.validate(true).encode().map_err(|error| not_component(format!("{error:#}")))
         }
         Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => Ok(uploaded.to_vec()),
         _ => Err(PackageError::Malformed {
@@ -79,6 +74,13 @@ fn not_component(chain: String) -> PackageError {
     PackageError::NotComponent { detail }
 }
 
+/// Does work on a stranger's bytes; a parser that panics on them refuses them.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, PackageError>) -> Result<T, PackageError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
+        Err(PackageError::Malformed { detail: "the parser could not make sense of it".to_owned() })
+    })
+}
+
 /// Functions the component imports; refuses what is not ours, by name.
 pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<String>, PackageError> {
     let (mut ours, mut unknown) = (Vec::new(), Vec::new());
@@ -94,11 +96,7 @@ pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<Stri
         match name.strip_prefix(OURS) {
             Some(interface) => {
                 let interface = interface.split('@').next().unwrap_or(interface);
-                ours.extend(
-                    functions
-                        .into_iter()
-                        .map(|function| format!("{interface}.{function}")),
-                );
+                ours.extend(functions.into_iter().map(|function| format!("{interface}.{function}")));
             }
             None if functions.is_empty() => unknown.push(name.to_owned()),
             None => unknown.extend(
@@ -108,33 +106,19 @@ pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<Stri
             ),
         }
     }
-    if unknown.is_empty() {
-        Ok(ours)
-    } else {
-        Err(PackageError::UnknownImports { names: unknown })
-    }
+    if unknown.is_empty() { Ok(ours) } else { Err(PackageError::UnknownImports { names: unknown }) }
 }
 
 /// Holds the component against the contract and explains a difference in the contract's words.
 pub(super) fn fits_contract(component: &[u8]) -> Result<(), PackageError> {
-    let asked = decode(component).map_err(|error| PackageError::Malformed {
-        detail: error.to_string(),
-    })?;
+    let asked = decode(component).map_err(|error| PackageError::Malformed { detail: error.to_string() })?;
     let DecodedWasm::Component(asked, asked_world) = asked else {
-        return Err(PackageError::Mismatch {
-            detail: "it is a WIT package and not a plugin".to_owned(),
-        });
+        return Err(PackageError::Mismatch { detail: "it is a WIT package and not a plugin".to_owned() });
     };
     let exported: Vec<String> = asked
         .worlds
         .get(asked_world)
-        .map(|world| {
-            world
-                .exports
-                .keys()
-                .map(|key| asked.name_world_key(key))
-                .collect()
-        })
+        .map(|world| world.exports.keys().map(|key| asked.name_world_key(key)).collect())
         .unwrap_or_default();
     let strangers: Vec<&String> = exported.iter().filter(|name| !name.starts_with(OURS)).collect();
     if let Some(stranger) = strangers.first() {
@@ -144,21 +128,14 @@ pub(super) fn fits_contract(component: &[u8]) -> Result<(), PackageError> {
             ),
         });
     }
-    let offered = decode(CONTRACT).map_err(|error| PackageError::Mismatch {
-        detail: error.to_string(),
-    })?;
+    let offered = decode(CONTRACT).map_err(|error| PackageError::Mismatch { detail: error.to_string() })?;
     let DecodedWasm::WitPackage(mut offered, package) = offered else {
-        return Err(PackageError::Mismatch {
-            detail: "the host's contract can't be read".to_owned(),
-        });
+        return Err(PackageError::Mismatch { detail: "the host's contract can't be read".to_owned() });
     };
-    let world = offered
-        .packages
-        .get(package)
-        .and_then(|package| package.worlds.get("plugin").copied())
-        .ok_or_else(|| PackageError::Mismatch {
-            detail: "the host's contract has no world `plugin`".to_owned(),
-        })?;
+    let world =
+        offered.packages.get(package).and_then(|package| package.worlds.get("plugin").copied()).ok_or_else(
+            || PackageError::Mismatch { detail: "the host's contract has no world `plugin`".to_owned() },
+        )?;
     let absent: Vec<_> = offered
         .worlds
         .get(world)
@@ -180,7 +157,6 @@ pub(super) fn fits_contract(component: &[u8]) -> Result<(), PackageError> {
             world.exports.shift_remove(&key);
         }
     }
-    wit_component::targets(&offered, world, component, true).map_err(|error| PackageError::Mismatch {
-        detail: format!("{error:#}"),
-    })
+    wit_component::targets(&offered, world, component, true)
+        .map_err(|error| PackageError::Mismatch { detail: format!("{error:#}") })
 }

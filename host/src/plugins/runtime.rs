@@ -1,6 +1,6 @@
 //! Versions loaded once, runs in fresh instances.
 
-use super::bindings::{Plugin, descriptor, mapping, types};
+use super::bindings::{descriptor, mapping, types};
 use super::convert::{cause_to_wit, fields_from_wit, fields_to_wit, kind_from_wit, kind_to_wit};
 use super::describe::Description;
 use super::engine::{self, Ticker};
@@ -8,12 +8,12 @@ use super::error::{ConfigFault, PackageError, PluginError, RunFailure};
 use super::limits::Limits;
 use super::package::{self, Package};
 use super::run::{MappedRecord, MappingInput, RunReport};
-use super::state::RunState;
+use super::state::{self, RunState};
 use crate::domain::{Clock, VersionId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wasmtime::component::{Component, HasSelf, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 /// How the runtime is made.
@@ -57,8 +57,7 @@ impl Runtime {
     pub fn new(settings: RuntimeSettings, clock: Clock) -> Result<Self, PluginError> {
         let made = engine::make(settings.concurrent_runs)?;
         let mut linker = Linker::new(&made.engine);
-        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut RunState| state)
-            .map_err(|error| PluginError::Engine(error.to_string()))?;
+        state::link(&mut linker).map_err(|error| PluginError::Engine(error.to_string()))?;
         Ok(Self {
             engine: made.engine,
             linker,
@@ -80,13 +79,14 @@ impl Runtime {
     /// # Errors
     /// [`PackageError`]: what is wrong and how to mend it.
     pub async fn check(&self, uploaded: &[u8], limits: &Limits) -> Result<Package, PackageError> {
-        let component_bytes = package::componentize(uploaded)?;
-        let component =
-            Component::new(&self.engine, &component_bytes).map_err(|error| PackageError::Malformed {
-                detail: format!("{error:#}"),
-            })?;
-        let imports = package::imports(&self.engine, &component)?;
-        package::fits_contract(&component_bytes)?;
+        let (component_bytes, component, imports) = package::guarded(|| {
+            let bytes = package::componentize(&self.engine, uploaded)?;
+            let component = Component::new(&self.engine, &bytes)
+                .map_err(|error| PackageError::Malformed { detail: format!("{error:#}") })?;
+            let imports = package::imports(&self.engine, &component)?;
+            package::fits_contract(&bytes)?;
+            Ok((bytes, component, imports))
+        })?;
         let id = package::version_of(uploaded);
         let version = self.link(id.clone(), &component)?;
         let first = self.describe(&version, limits).await.map_err(PackageError::Run)?;
@@ -98,12 +98,7 @@ impl Runtime {
         if let Some(detail) = first.fault() {
             return Err(PackageError::Description { detail });
         }
-        Ok(Package {
-            version: id,
-            description: first,
-            component: component_bytes,
-            imports,
-        })
+        Ok(Package { version: id, description: first, component: component_bytes, imports })
     }
 
     /// A version ready to run, compiled at most once.
@@ -124,47 +119,23 @@ impl Runtime {
     /// The version if it is loaded already.
     #[must_use]
     pub fn loaded_version(&self, id: &VersionId) -> Option<Arc<LoadedVersion>> {
-        self.loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     fn link(&self, id: VersionId, component: &Component) -> Result<LoadedVersion, PluginError> {
         let load = |error: wasmtime::Error| PluginError::Load(format!("{error:#}"));
         let pre = self.linker.instantiate_pre(component).map_err(load)?;
         let descriptor = descriptor::GuestIndices::new(&pre).map_err(load)?;
-        let exported = pre
-            .component()
-            .get_export_index(None, "mapwright:plugin/mapping@0.1.0")
-            .is_some();
-        let mapping = if exported {
-            Some(mapping::GuestIndices::new(&pre).map_err(load)?)
-        } else {
-            None
-        };
-        Ok(LoadedVersion {
-            id,
-            pre,
-            descriptor,
-            mapping,
-        })
+        let exported = pre.component().get_export_index(None, "mapwright:plugin/mapping@0.1.0").is_some();
+        let mapping = if exported { Some(mapping::GuestIndices::new(&pre).map_err(load)?) } else { None };
+        Ok(LoadedVersion { id, pre, descriptor, mapping })
     }
 
     async fn describe(&self, version: &LoadedVersion, limits: &Limits) -> Result<Description, RunFailure> {
         let report = self
-            .run(
-                version,
-                limits,
-                async |store: &mut Store<RunState>, instance: Instance| {
-                    Ok(Ok(version
-                        .descriptor
-                        .load(&mut *store, &instance)?
-                        .call_describe(store)
-                        .await?))
-                },
-            )
+            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
+                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_describe(store).await?))
+            })
             .await;
         report.outcome.map(Description::from_wit)
     }
@@ -180,17 +151,9 @@ impl Runtime {
         limits: &Limits,
     ) -> Result<Result<Vec<u8>, Vec<ConfigFault>>, RunFailure> {
         let report = self
-            .run(
-                version,
-                limits,
-                async |store: &mut Store<RunState>, instance: Instance| {
-                    Ok(Ok(version
-                        .descriptor
-                        .load(&mut *store, &instance)?
-                        .call_prepare(store, config)
-                        .await?))
-                },
-            )
+            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
+                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_prepare(store, config).await?))
+            })
             .await;
         match report.outcome? {
             Ok(prepared) if prepared.len() > limits.prepared_bytes => Err(RunFailure::OutputTooLarge {
@@ -203,10 +166,7 @@ impl Runtime {
             Ok(prepared) => Ok(Ok(prepared)),
             Err(faults) => Ok(Err(faults
                 .into_iter()
-                .map(|fault| ConfigFault {
-                    path: fault.path,
-                    message: fault.message,
-                })
+                .map(|fault| ConfigFault { path: fault.path, message: fault.message })
                 .collect())),
         }
     }
@@ -234,26 +194,17 @@ impl Runtime {
             fields: fields_to_wit(fields),
         });
         let prepared = input.prepared;
-        self.run(
-            version,
-            limits,
-            async |store: &mut Store<RunState>, instance: Instance| {
-                let guest = indices.load(&mut *store, &instance)?;
-                Ok(
-                    match guest.call_run(store, &event, current.as_ref(), prepared).await? {
-                        Ok(mapped) => fields_from_wit(mapped.fields, limits).map(|fields| MappedRecord {
-                            kind: kind_from_wit(mapped.kind),
-                            fields,
-                        }),
-                        Err(types::RunError::Unmappable(why)) => Err(RunFailure::Unmappable(why)),
-                        Err(types::RunError::RetryAfter((seconds, why))) => Err(RunFailure::RetryAfter {
-                            after: Duration::from_secs(seconds.into()),
-                            why,
-                        }),
-                    },
-                )
-            },
-        )
+        self.run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
+            let guest = indices.load(&mut *store, &instance)?;
+            Ok(match guest.call_run(store, &event, current.as_ref(), prepared).await? {
+                Ok(mapped) => fields_from_wit(mapped.fields, limits)
+                    .map(|fields| MappedRecord { kind: kind_from_wit(mapped.kind), fields }),
+                Err(types::RunError::Unmappable(why)) => Err(RunFailure::Unmappable(why)),
+                Err(types::RunError::RetryAfter((seconds, why))) => {
+                    Err(RunFailure::RetryAfter { after: Duration::from_secs(seconds.into()), why })
+                }
+            })
+        })
         .await
     }
 
@@ -280,13 +231,7 @@ impl Runtime {
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let state = store.into_data();
-        RunReport {
-            outcome,
-            fuel,
-            took: started.elapsed(),
-            log: state.lines,
-            log_dropped: state.dropped,
-        }
+        RunReport { outcome, fuel, took: started.elapsed(), log: state.lines, log_dropped: state.dropped }
     }
 }
 
@@ -326,9 +271,7 @@ fn failure(error: &wasmtime::Error, limits: &Limits, state: &RunState) -> RunFai
         return RunFailure::OutOfFuel { limit: limits.fuel };
     }
     if state.growth.memory_refused {
-        return RunFailure::OutOfMemory {
-            limit_bytes: limits.memory_bytes,
-        };
+        return RunFailure::OutOfMemory { limit_bytes: limits.memory_bytes };
     }
     let text = format!("{error:#}");
     if text.contains("fuel allocated for hostcalls") || text.contains("too much data for the host") {
@@ -336,11 +279,8 @@ fn failure(error: &wasmtime::Error, limits: &Limits, state: &RunState) -> RunFai
             detail: format!("more than {} bytes in one call", limits.copied_bytes),
         };
     }
-    let panicked = state
-        .lines
-        .iter()
-        .rev()
-        .find(|line| line.level == "error" && line.message.starts_with("panicked"));
+    let panicked =
+        state.lines.iter().rev().find(|line| line.level == "error" && line.message.starts_with("panicked"));
     let message = panicked.map_or_else(|| text.clone(), |line| format!("{}\n{text}", line.message));
     RunFailure::Trap { message }
 }

@@ -25,11 +25,7 @@ fn location(state: &State, headers: &HeaderMap) -> Result<String, Refusal> {
 fn own(state: &State, headers: &HeaderMap, id: &str) -> Result<Map<String, Value>, Refusal> {
     let location = location(state, headers)?;
     let contact = state.contact(id)?;
-    if contact.location_id == location {
-        Ok(contact.fields)
-    } else {
-        Err(Refusal::OtherLocation)
-    }
+    if contact.location_id == location { Ok(contact.fields) } else { Err(Refusal::OtherLocation) }
 }
 
 pub(super) async fn get(
@@ -50,15 +46,10 @@ pub(super) async fn create(
         Some(Value::String(given)) if given == location => {}
         Some(_) => return Err(Refusal::OtherLocation),
         None => {
-            return Err(Refusal::Invalid(vec![
-                "locationId should not be empty".to_owned(),
-            ]));
+            return Err(Refusal::Invalid(vec!["locationId should not be empty".to_owned()]));
         }
     }
-    Ok((
-        StatusCode::CREATED,
-        Json(json!({"contact": state.create(&location, body, "api")?})),
-    ))
+    Ok((StatusCode::CREATED, Json(json!({"contact": state.create(&location, body, "api")?}))))
 }
 
 pub(super) async fn update(
@@ -68,9 +59,7 @@ pub(super) async fn update(
     Json(body): Json<Map<String, Value>>,
 ) -> Result<Json<Value>, Refusal> {
     own(&state, &headers, &id)?;
-    Ok(Json(
-        json!({"succeded": true, "contact": state.update(&id, &body, "api")?}),
-    ))
+    Ok(Json(json!({"succeded": true, "contact": state.update(&id, &body, "api")?})))
 }
 
 pub(super) async fn delete(

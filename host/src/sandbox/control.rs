@@ -39,9 +39,7 @@ pub(super) async fn create(
     Extract(state): Extract<Arc<State>>,
     Json(contact): Json<NewContact>,
 ) -> Result<Json<Value>, Refusal> {
-    Ok(Json(
-        json!({"contact": state.create(&contact.location_id, contact.fields, "user")?}),
-    ))
+    Ok(Json(json!({"contact": state.create(&contact.location_id, contact.fields, "user")?})))
 }
 
 pub(super) async fn update(

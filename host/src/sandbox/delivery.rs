@@ -68,10 +68,7 @@ async fn send(state: &State, client: &Client, message: &Outgoing) -> Option<u16>
         url: message.url.clone(),
         headers: vec![
             ("content-type".into(), "application/json".into()),
-            (
-                "x-ghl-signature".into(),
-                state.signer.sign(message.body.as_bytes()),
-            ),
+            ("x-ghl-signature".into(), state.signer.sign(message.body.as_bytes())),
         ],
         body: Some(message.body.clone().into_bytes()),
     };

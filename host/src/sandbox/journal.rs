@@ -113,11 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let attempt = |id: &str| {
-            Entry::Attempt(AttemptEntry {
-                at: String::new(),
-                webhook_id: id.into(),
-                status: Some(200),
-            })
+            Entry::Attempt(AttemptEntry { at: String::new(), webhook_id: id.into(), status: Some(200) })
         };
         let (mut journal, before) = Journal::open(&path).unwrap();
         assert!(before.is_empty());

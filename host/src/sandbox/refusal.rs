@@ -45,10 +45,9 @@ impl IntoResponse for Refusal {
                 403,
                 json!({"statusCode": 403, "message": "The token does not have access to this location.", "error": "Forbidden", "traceId": trace}),
             ),
-            Self::NotFound(message) => (
-                404,
-                json!({"statusCode": 404, "message": message, "traceId": trace}),
-            ),
+            Self::NotFound(message) => {
+                (404, json!({"statusCode": 404, "message": message, "traceId": trace}))
+            }
             Self::Invalid(messages) => (
                 422,
                 json!({"statusCode": 422, "message": messages, "error": "Unprocessable Entity", "traceId": trace}),
@@ -60,16 +59,10 @@ impl IntoResponse for Refusal {
             ),
             Self::Broken(error) => {
                 tracing::error!(%error, "the sandbox's journal failed");
-                (
-                    500,
-                    json!({"statusCode": 500, "message": "Internal Server Error", "traceId": trace}),
-                )
+                (500, json!({"statusCode": 500, "message": "Internal Server Error", "traceId": trace}))
             }
         };
-        (
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            Json(body),
-        )
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body))
             .into_response()
     }
 }

@@ -43,11 +43,7 @@ impl Sandbox {
         tokio::spawn(delivery::send_all(Arc::clone(&state), client, messages));
         let listener = TcpListener::bind(&settings.listen).await?;
         let address = listener.local_addr()?;
-        Ok(Self {
-            listener,
-            address,
-            router: router(state),
-        })
+        Ok(Self { listener, address, router: router(state) })
     }
 
     /// Where it really listens.
@@ -70,18 +66,12 @@ impl Sandbox {
 fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/contacts/", post(contacts::create))
-        .route(
-            "/contacts/{id}",
-            get(contacts::get).put(contacts::update).delete(contacts::delete),
-        )
+        .route("/contacts/{id}", get(contacts::get).put(contacts::update).delete(contacts::delete))
         .route("/_sandbox/keys", get(control::keys))
         .route("/_sandbox/apps", post(control::register))
         .route("/_sandbox/tokens", post(control::token))
         .route("/_sandbox/contacts", post(control::create))
-        .route(
-            "/_sandbox/contacts/{id}",
-            put(control::update).delete(control::delete),
-        )
+        .route("/_sandbox/contacts/{id}", put(control::update).delete(control::delete))
         .route("/_sandbox/faults", put(control::faults))
         .route("/_sandbox/pending", get(control::pending))
         .with_state(state)

@@ -6,9 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
 
 /// The ASN.1 wrapping of an Ed25519 public key (RFC 8410).
-const SPKI_PREFIX: &[u8] = &[
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Signs webhook bodies.
 pub(super) struct Signer {
@@ -38,9 +36,6 @@ impl Signer {
     /// The public key, PEM.
     pub(super) fn public_pem(&self) -> String {
         let spki = [SPKI_PREFIX, self.pair.public_key().as_ref()].concat();
-        format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            STANDARD.encode(spki)
-        )
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki))
     }
 }

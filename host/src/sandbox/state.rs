@@ -102,20 +102,12 @@ impl State {
                 if object.op == "delete" {
                     inner.contacts.remove(&object.id);
                 } else {
-                    let contact = Contact {
-                        location_id: object.location_id,
-                        fields: object.after,
-                    };
+                    let contact = Contact { location_id: object.location_id, fields: object.after };
                     inner.contacts.insert(object.id, contact);
                 }
             }
         }
-        Ok(Self {
-            inner: Mutex::new((inner, journal)),
-            clock,
-            signer: Signer::open(folder)?,
-            outgoing,
-        })
+        Ok(Self { inner: Mutex::new((inner, journal)), clock, signer: Signer::open(folder)?, outgoing })
     }
 
     fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
@@ -190,13 +182,7 @@ impl State {
     /// Deletes a contact.
     pub(super) fn delete(&self, id: &str, by: &str) -> Result<(), Refusal> {
         let contact = self.contact(id)?;
-        self.change(
-            id,
-            &contact.location_id,
-            ("delete", "ContactDelete"),
-            contact.fields,
-            by,
-        )?;
+        self.change(id, &contact.location_id, ("delete", "ContactDelete"), contact.fields, by)?;
         Ok(())
     }
 
@@ -206,11 +192,7 @@ impl State {
             .filter(|name| !WRITABLE.contains(&name.as_str()))
             .map(|name| format!("property {name} should not exist"))
             .collect();
-        if wrong.is_empty() {
-            Ok(fields.clone())
-        } else {
-            Err(Refusal::Invalid(wrong))
-        }
+        if wrong.is_empty() { Ok(fields.clone()) } else { Err(Refusal::Invalid(wrong)) }
     }
 
     fn refuse_duplicate(
@@ -230,10 +212,7 @@ impl State {
                     && contact.fields.get(field) == Some(value)
             });
             if let Some((id, _)) = same {
-                return Err(Refusal::Duplicate {
-                    id: id.clone(),
-                    field,
-                });
+                return Err(Refusal::Duplicate { id: id.clone(), field });
             }
         }
         Ok(())
@@ -250,10 +229,7 @@ impl State {
     ) -> Result<Map<String, Value>, Refusal> {
         let mut guard = self.lock();
         let (inner, journal) = &mut *guard;
-        inner.last_change = self
-            .clock
-            .now()
-            .max(inner.last_change.plus(Duration::from_millis(1)));
+        inner.last_change = self.clock.now().max(inner.last_change.plus(Duration::from_millis(1)));
         let now = inner.last_change.to_rfc3339();
         after.insert("dateUpdated".into(), json!(now));
         let mut entries = vec![Entry::Object(ObjectEntry {
@@ -265,11 +241,7 @@ impl State {
             after: after.clone(),
         })];
         let mut messages = Vec::new();
-        for app in inner
-            .apps
-            .iter()
-            .filter(|app| app.locations.iter().any(|known| known == location))
-        {
+        for app in inner.apps.iter().filter(|app| app.locations.iter().any(|known| known == location)) {
             let delivery = message(app, (id, location, event_type), &after, &now);
             entries.push(Entry::Delivery(delivery.clone()));
             messages.push((app.webhook_url.clone(), delivery));
@@ -278,10 +250,7 @@ impl State {
         if op == "delete" {
             inner.contacts.remove(id);
         } else {
-            let contact = Contact {
-                location_id: location.to_owned(),
-                fields: after.clone(),
-            };
+            let contact = Contact { location_id: location.to_owned(), fields: after.clone() };
             inner.contacts.insert(id.to_owned(), contact);
         }
         for (url, delivery) in messages {
@@ -310,11 +279,7 @@ impl State {
     /// Journals one sending.
     pub(super) fn attempted(&self, webhook_id: &str, status: Option<u16>) -> std::io::Result<()> {
         let at = self.clock.now().to_rfc3339();
-        let entry = Entry::Attempt(AttemptEntry {
-            at,
-            webhook_id: webhook_id.to_owned(),
-            status,
-        });
+        let entry = Entry::Attempt(AttemptEntry { at, webhook_id: webhook_id.to_owned(), status });
         self.lock().1.append(&[entry])
     }
 
@@ -358,9 +323,5 @@ fn message(
 /// A new id in GHL's form: 20 letters and digits.
 pub(super) fn new_id() -> String {
     use rand::RngExt as _;
-    rand::rng()
-        .sample_iter(rand::distr::Alphanumeric)
-        .take(20)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(20).map(char::from).collect()
 }

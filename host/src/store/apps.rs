@@ -66,18 +66,8 @@ pub struct ConnectionRow {
     pub created_at: Timestamp,
 }
 
-type ConnectionTuple = (
-    String,
-    String,
-    Option<String>,
-    String,
-    String,
-    Option<String>,
-    String,
-    String,
-    String,
-    i64,
-);
+type ConnectionTuple =
+    (String, String, Option<String>, String, String, Option<String>, String, String, String, i64);
 
 impl Store {
     /// All apps. Cross-tenant: an app serves many tenants.
@@ -124,11 +114,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
-        Ok(
-            sqlx::query_as("SELECT id, name, state, created_at FROM tenants ORDER BY id")
-                .fetch_all(&self.readers)
-                .await?,
-        )
+        Ok(sqlx::query_as("SELECT id, name, state, created_at FROM tenants ORDER BY id")
+            .fetch_all(&self.readers)
+            .await?)
     }
 
     /// Stores a tenant, or its new name and state; `TenantId` is the row's own.

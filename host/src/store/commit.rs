@@ -203,11 +203,8 @@ const LINKS: Shape = Shape {
     columns: 6,
     tail: "ON CONFLICT (tenant, kind, connection, ghl_id) DO NOTHING",
 };
-const TIMELINE: Shape = Shape {
-    head: "INSERT INTO timeline (tenant, contact, at, sequence, kind, entry)",
-    columns: 6,
-    tail: "",
-};
+const TIMELINE: Shape =
+    Shape { head: "INSERT INTO timeline (tenant, contact, at, sequence, kind, entry)", columns: 6, tail: "" };
 const DEAD_LETTERS: Shape = Shape {
     head: "INSERT INTO dead_letters (sequence, assignment, tenant, version, outcome, detail, died_at)",
     columns: 7,

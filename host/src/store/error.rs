@@ -49,9 +49,6 @@ pub enum StoreError {
 impl StoreError {
     /// A stored JSON text that does not parse.
     pub(crate) fn corrupt(what: &'static str, error: &impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            what,
-            detail: error.to_string(),
-        }
+        Self::Corrupt { what, detail: error.to_string() }
     }
 }

@@ -94,11 +94,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn open_events(&self, after: Sequence, limit: i64) -> Result<Vec<OpenEvent>, StoreError> {
-        let rows = sqlx::query(OPEN)
-            .bind(after.0)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sqlx::query(OPEN).bind(after.0).bind(limit).fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| {
                 let cause: String = row.try_get(4)?;
@@ -107,10 +103,8 @@ impl Store {
                     tenant: TenantId::from(row.try_get::<String, _>(1)?),
                     lane: Lane::from(row.try_get::<String, _>(2)?),
                     event_type: Arc::from(row.try_get::<String, _>(3)?),
-                    cause: Cause::parse(&cause).ok_or_else(|| StoreError::Corrupt {
-                        what: "cause",
-                        detail: cause.clone(),
-                    })?,
+                    cause: Cause::parse(&cause)
+                        .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
                     attempts: row.try_get(5)?,
                     not_before: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_millis),
                 })
@@ -123,11 +117,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn last_run_order(&self) -> Result<i64, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT coalesce(max(run_order), 0) FROM events")
-                .fetch_one(&self.readers)
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT coalesce(max(run_order), 0) FROM events")
+            .fetch_one(&self.readers)
+            .await?)
     }
 
     /// The sequence up to which every event had ended when it was noted. Cross-tenant.

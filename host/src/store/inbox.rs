@@ -174,18 +174,16 @@ impl Store {
         .await?;
         Ok(rows
             .into_iter()
-            .map(
-                |(sequence, connection, received_at, source_time, body, webhook_id)| {
-                    let row = BodyRow {
-                        connection: ConnectionId::from(connection),
-                        received_at: Timestamp::from_millis(received_at),
-                        source_time: Timestamp::from_millis(source_time),
-                        body: Arc::from(body),
-                        webhook_id,
-                    };
-                    (sequence, row)
-                },
-            )
+            .map(|(sequence, connection, received_at, source_time, body, webhook_id)| {
+                let row = BodyRow {
+                    connection: ConnectionId::from(connection),
+                    received_at: Timestamp::from_millis(received_at),
+                    source_time: Timestamp::from_millis(source_time),
+                    body: Arc::from(body),
+                    webhook_id,
+                };
+                (sequence, row)
+            })
             .collect())
     }
 }

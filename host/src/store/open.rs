@@ -34,11 +34,7 @@ impl StoreSettings {
     /// The defaults over that folder.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            readers: 4,
-            synchronous: Synchronous::Full,
-        }
+        Self { folder: folder.to_owned(), readers: 4, synchronous: Synchronous::Full }
     }
 }
 
@@ -60,10 +56,8 @@ impl Store {
     /// # Errors
     /// When another process holds it, or it can't be opened or migrated.
     pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(&settings.folder).map_err(|cause| StoreError::File {
-            path: settings.folder.clone(),
-            cause,
-        })?;
+        std::fs::create_dir_all(&settings.folder)
+            .map_err(|cause| StoreError::File { path: settings.folder.clone(), cause })?;
         let lock = lock(&settings.folder.join("mapwright.lock"))?;
         let path = settings.folder.join("mapwright.db");
         let synchronous = match settings.synchronous {
@@ -91,11 +85,7 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let writer = Writer::start(connection, clock.clone());
-        Ok(Self {
-            writer,
-            readers,
-            _lock: Arc::new(lock),
-        })
+        Ok(Self { writer, readers, _lock: Arc::new(lock) })
     }
 
     /// Writes out what is still queued and closes the database.
@@ -116,21 +106,11 @@ impl Store {
 
 /// Takes the operating system's lock, which is gone when the process is, however it ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let file_error = |cause| StoreError::File {
-        path: path.to_owned(),
-        cause,
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(file_error)?;
+    let file_error = |cause| StoreError::File { path: path.to_owned(), cause };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse {
-            path: path.to_owned(),
-        }),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(std::fs::TryLockError::Error(cause)) => Err(file_error(cause)),
     }
 }

@@ -81,14 +81,7 @@ impl Store {
         }
         let list: Vec<[&str; 4]> = keys
             .iter()
-            .map(|key| {
-                [
-                    key.tenant.as_str(),
-                    key.connection.as_str(),
-                    key.kind.as_str(),
-                    key.ghl_id.as_str(),
-                ]
-            })
+            .map(|key| [key.tenant.as_str(), key.connection.as_str(), key.kind.as_str(), key.ghl_id.as_str()])
             .collect();
         let list = serde_json::to_string(&list).map_err(|error| StoreError::corrupt("object key", &error))?;
         let rows = sqlx::query(CONTEXT).bind(list).fetch_all(&self.readers).await?;

@@ -44,9 +44,7 @@ pub(super) async fn insert<T: Sync>(
     bind: fn(&T, &mut Binder),
 ) -> Result<(), StoreError> {
     for (sql, args) in statements(shape, rows, bind)? {
-        sqlx::query_with(AssertSqlSafe(sql), args)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -60,11 +58,7 @@ pub(super) async fn insert_returning<T: Sync>(
 ) -> Result<Vec<Row>, StoreError> {
     let mut returned = Vec::with_capacity(rows.len());
     for (sql, args) in statements(shape, rows, bind)? {
-        returned.extend(
-            sqlx::query_with(AssertSqlSafe(sql), args)
-                .fetch_all(&mut *connection)
-                .await?,
-        );
+        returned.extend(sqlx::query_with(AssertSqlSafe(sql), args).fetch_all(&mut *connection).await?);
     }
     Ok(returned)
 }
@@ -80,10 +74,7 @@ fn statements<T>(
         let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
         let (chunk, after) = rest.split_at(size);
         rest = after;
-        let mut binder = Binder {
-            args: Args::default(),
-            fault: None,
-        };
+        let mut binder = Binder { args: Args::default(), fault: None };
         for row in chunk {
             bind(row, &mut binder);
         }
@@ -118,14 +109,7 @@ mod tests {
 
     #[test]
     fn placeholders_count_through_all_rows() {
-        let shape = Shape {
-            head: "INSERT INTO t (a, b)",
-            columns: 2,
-            tail: "ON CONFLICT DO NOTHING",
-        };
-        assert_eq!(
-            text(shape, 2),
-            "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING"
-        );
+        let shape = Shape { head: "INSERT INTO t (a, b)", columns: 2, tail: "ON CONFLICT DO NOTHING" };
+        assert_eq!(text(shape, 2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
     }
 }

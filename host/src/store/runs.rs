@@ -47,11 +47,8 @@ impl Store {
         after: i64,
         limit: i64,
     ) -> Result<Vec<RunListing>, StoreError> {
-        let query = sqlx::query(LISTING)
-            .bind(tenant.as_str().to_owned())
-            .bind(sequence)
-            .bind(after)
-            .bind(limit);
+        let query =
+            sqlx::query(LISTING).bind(tenant.as_str().to_owned()).bind(sequence).bind(after).bind(limit);
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| {

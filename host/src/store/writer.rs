@@ -22,21 +22,10 @@ type Boxed<'c> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'c
 type Work = Box<dyn for<'c> FnOnce(&'c mut Connection) -> Boxed<'c> + Send>;
 
 enum Job {
-    Append {
-        row: InboxRow,
-        reply: oneshot::Sender<Result<Appended, StoreError>>,
-    },
-    Commit {
-        commit: Box<EventCommit>,
-        reply: oneshot::Sender<Result<(), StoreError>>,
-    },
-    Work {
-        work: Work,
-        reply: oneshot::Sender<Result<(), StoreError>>,
-    },
-    Close {
-        reply: oneshot::Sender<()>,
-    },
+    Append { row: InboxRow, reply: oneshot::Sender<Result<Appended, StoreError>> },
+    Commit { commit: Box<EventCommit>, reply: oneshot::Sender<Result<(), StoreError>> },
+    Work { work: Work, reply: oneshot::Sender<Result<(), StoreError>> },
+    Close { reply: oneshot::Sender<()> },
 }
 
 /// The way to the writer task.
@@ -55,11 +44,7 @@ impl WriterHandle {
 
     pub(super) async fn commit(&self, commit: EventCommit) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Commit {
-            commit: Box::new(commit),
-            reply,
-        })
-        .await?;
+        self.send(Job::Commit { commit: Box::new(commit), reply }).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -127,10 +112,7 @@ impl Writer {
                 }
             }
         });
-        WriterHandle {
-            jobs,
-            appended: following,
-        }
+        WriterHandle { jobs, appended: following }
     }
 
     async fn write(&mut self, batch: Vec<Job>) -> Option<oneshot::Sender<()>> {

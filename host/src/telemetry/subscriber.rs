@@ -14,9 +14,7 @@ pub enum LogFormat {
 /// Starts the log; `filter` as in `info,mapwright=debug`. A second call changes nothing.
 pub fn start(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_bad_filter| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Failing means that a subscriber is there already, as in tests.
     let _already_started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

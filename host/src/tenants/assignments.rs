@@ -29,9 +29,7 @@ impl ActiveVersion {
     /// Whether it wants events of that type.
     #[must_use]
     pub fn wants(&self, event_type: &str) -> bool {
-        self.events
-            .iter()
-            .any(|wanted| wanted == "*" || wanted == event_type)
+        self.events.iter().any(|wanted| wanted == "*" || wanted == event_type)
     }
 }
 
@@ -65,16 +63,10 @@ impl Assignments {
             if row.mode != "active" {
                 continue;
             }
-            let grants: HashSet<String> =
-                serde_json::from_str(&row.grants).map_err(|error| StoreError::Corrupt {
-                    what: "grants",
-                    detail: error.to_string(),
-                })?;
-            let wanted: Wanted =
-                serde_json::from_str(&row.description).map_err(|error| StoreError::Corrupt {
-                    what: "description",
-                    detail: error.to_string(),
-                })?;
+            let grants: HashSet<String> = serde_json::from_str(&row.grants)
+                .map_err(|error| StoreError::Corrupt { what: "grants", detail: error.to_string() })?;
+            let wanted: Wanted = serde_json::from_str(&row.description)
+                .map_err(|error| StoreError::Corrupt { what: "description", detail: error.to_string() })?;
             found.entry(row.tenant.clone()).or_default().push(ActiveVersion {
                 assignment: row.assignment,
                 tenant: row.tenant,
@@ -85,10 +77,8 @@ impl Assignments {
                 grants: Arc::new(grants),
             });
         }
-        let found: ByTenant = found
-            .into_iter()
-            .map(|(tenant, versions)| (tenant, Arc::from(versions)))
-            .collect();
+        let found: ByTenant =
+            found.into_iter().map(|(tenant, versions)| (tenant, Arc::from(versions))).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
         Ok(())
     }

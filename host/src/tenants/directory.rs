@@ -60,11 +60,8 @@ impl Directory {
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let mut directory = Self::default();
         for row in store.apps().await? {
-            let stored: StoredApp =
-                serde_json::from_str(&row.settings).map_err(|error| StoreError::Corrupt {
-                    what: "app",
-                    detail: error.to_string(),
-                })?;
+            let stored: StoredApp = serde_json::from_str(&row.settings)
+                .map_err(|error| StoreError::Corrupt { what: "app", detail: error.to_string() })?;
             let app = App {
                 id: row.id(),
                 environment: row.environment,
@@ -91,8 +88,7 @@ impl Directory {
         if let Some(app) = &connection.app
             && row.state != "closed"
         {
-            self.by_location
-                .insert((app.clone(), connection.location.clone()), connection.clone());
+            self.by_location.insert((app.clone(), connection.location.clone()), connection.clone());
         }
         self.connections.insert(connection.id.clone(), connection);
     }

@@ -82,10 +82,7 @@ pub async fn apply_settings(
                 created_at: now,
             })
             .await
-            .map_err(|cause| OnboardingError::Connection {
-                connection: connection.id.clone(),
-                cause,
-            })?;
+            .map_err(|cause| OnboardingError::Connection { connection: connection.id.clone(), cause })?;
     }
     Ok(())
 }

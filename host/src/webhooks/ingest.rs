@@ -122,9 +122,7 @@ impl Ingest {
         if envelope.app_id.as_deref().is_some_and(|id| id != app.ghl_app_id) {
             return Err(Refusal::OtherApp);
         }
-        let Some(connection) = envelope
-            .location()
-            .and_then(|location| directory.receiver(&app.id, location))
+        let Some(connection) = envelope.location().and_then(|location| directory.receiver(&app.id, location))
         else {
             metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
             return Ok(Ingested::Unaddressed);
@@ -168,11 +166,7 @@ impl Ingest {
             lane: lane_of(envelope, connection),
             webhook_id: envelope.webhook_id.as_deref().map(Arc::from),
             received_at,
-            source_time: envelope
-                .timestamp
-                .as_deref()
-                .and_then(Timestamp::parse)
-                .unwrap_or(received_at),
+            source_time: envelope.timestamp.as_deref().and_then(Timestamp::parse).unwrap_or(received_at),
             body: Arc::from(body),
         }
     }

@@ -20,10 +20,7 @@ pub(super) struct Place {
 
 impl Shares {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max,
-            waiting: Mutex::new(HashMap::new()),
-        })
+        Arc::new(Self { max, waiting: Mutex::new(HashMap::new()) })
     }
 
     /// A place for the tenant; none when the door is full, or more than half full and the tenant holds more than
@@ -38,10 +35,7 @@ impl Shares {
             return None;
         }
         waiting.insert(tenant.clone(), own + 1);
-        Some(Place {
-            shares: Arc::clone(self),
-            tenant: tenant.clone(),
-        })
+        Some(Place { shares: Arc::clone(self), tenant: tenant.clone() })
     }
 }
 
@@ -77,11 +71,6 @@ mod tests {
     fn one_tenant_alone_may_use_it_all() {
         let shares = Shares::new(8);
         let only = TenantId::from("only");
-        assert_eq!(
-            std::iter::from_fn(|| shares.enter(&only))
-                .collect::<Vec<_>>()
-                .len(),
-            8
-        );
+        assert_eq!(std::iter::from_fn(|| shares.enter(&only)).collect::<Vec<_>>().len(), 8);
     }
 }

@@ -34,12 +34,7 @@ pub struct Verifier {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Verifier({} ed25519, {} rsa)",
-            self.ed25519.len(),
-            self.rsa.len()
-        )
+        write!(f, "Verifier({} ed25519, {} rsa)", self.ed25519.len(), self.rsa.len())
     }
 }
 
@@ -49,11 +44,7 @@ impl Verifier {
     /// # Errors
     /// When a key is none.
     pub fn new(app: &App, accept_legacy_rsa: bool) -> Result<Self, KeyError> {
-        let fault = |algorithm, number| KeyError {
-            app: app.id.to_string(),
-            algorithm,
-            number: number + 1,
-        };
+        let fault = |algorithm, number| KeyError { app: app.id.to_string(), algorithm, number: number + 1 };
         let mut ed25519 = Vec::new();
         for (number, pem) in app.ed25519_keys.iter().enumerate() {
             let key = pem_bytes(pem)
@@ -79,9 +70,7 @@ impl Verifier {
         match signatures.ed25519 {
             // GHL writes "N/A" where it did not sign.
             Some(signature) if signature != "N/A" => signed(&self.ed25519, body, signature),
-            _ => signatures
-                .rsa
-                .is_some_and(|signature| signed(&self.rsa, body, signature)),
+            _ => signatures.rsa.is_some_and(|signature| signed(&self.rsa, body, signature)),
         }
     }
 }
@@ -93,11 +82,7 @@ fn signed(keys: &[ParsedPublicKey], body: &[u8], signature: &str) -> bool {
 }
 
 fn pem_bytes(pem: &str) -> Option<Vec<u8>> {
-    let inner: String = pem
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
+    let inner: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(inner).ok().filter(|bytes| !bytes.is_empty())
 }
 
@@ -110,10 +95,7 @@ pub(super) mod tests {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 
     pub(in crate::webhooks) fn pem(spki_or_raw: &[u8]) -> String {
-        format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            STANDARD.encode(spki_or_raw)
-        )
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki_or_raw))
     }
 
     fn app(ed25519: Vec<String>, rsa: Vec<String>) -> App {
@@ -131,10 +113,7 @@ pub(super) mod tests {
         let pair = Ed25519KeyPair::generate().unwrap();
         let verifier = Verifier::new(&app(vec![pem(pair.public_key().as_ref())], vec![]), false).unwrap();
         let signature = STANDARD.encode(pair.sign(b"body"));
-        let with = |text| Signatures {
-            ed25519: Some(text),
-            rsa: None,
-        };
+        let with = |text| Signatures { ed25519: Some(text), rsa: None };
         assert!(verifier.holds(b"body", with(&signature)));
         assert!(!verifier.holds(b"body ", with(&signature)));
         assert!(!verifier.holds(b"body", with("not base64!")));
@@ -147,36 +126,19 @@ pub(super) mod tests {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let der = pair.public_key().as_der().unwrap();
         let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(
-            &RSA_PKCS1_SHA256,
-            &aws_lc_rs::rand::SystemRandom::new(),
-            b"body",
-            &mut signature,
-        )
-        .unwrap();
+        pair.sign(&RSA_PKCS1_SHA256, &aws_lc_rs::rand::SystemRandom::new(), b"body", &mut signature).unwrap();
         let signature = STANDARD.encode(signature);
         let keys = app(vec![], vec![pem(der.as_ref())]);
-        let legacy = Signatures {
-            ed25519: None,
-            rsa: Some(&signature),
-        };
+        let legacy = Signatures { ed25519: None, rsa: Some(&signature) };
         assert!(!Verifier::new(&keys, false).unwrap().holds(b"body", legacy));
         let accepting = Verifier::new(&keys, true).unwrap();
         assert!(accepting.holds(b"body", legacy));
-        assert!(!accepting.holds(
-            b"body",
-            Signatures {
-                ed25519: Some("AAAA"),
-                ..legacy
-            }
-        ));
+        assert!(!accepting.holds(b"body", Signatures { ed25519: Some("AAAA"), ..legacy }));
     }
 
     #[test]
     fn a_key_that_is_none_is_named() {
-        let error = Verifier::new(&app(vec!["junk".into()], vec![]), false)
-            .unwrap_err()
-            .to_string();
+        let error = Verifier::new(&app(vec!["junk".into()], vec![]), false).unwrap_err().to_string();
         assert_eq!(error, "key 1 (Ed25519) of app demo is no public key in PEM form");
     }
 }

@@ -43,13 +43,8 @@ impl Plugin for ContactProfile {
     const NAME: &'static str = "contact-profile";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Keeps a Rankr contact record in step with its GHL contact.";
-    const EVENTS: &'static [&'static str] = &[
-        "ContactCreate",
-        "ContactUpdate",
-        "ContactDelete",
-        "ContactTagUpdate",
-        "ContactDndUpdate",
-    ];
+    const EVENTS: &'static [&'static str] =
+        &["ContactCreate", "ContactUpdate", "ContactDelete", "ContactTagUpdate", "ContactDndUpdate"];
 
     fn check(config: &Config) -> Vec<mapwright_sdk::ConfigError> {
         let taken = |name: &str| RENAMED.iter().any(|(field, _)| *field == name);
@@ -68,9 +63,7 @@ impl Plugin for ContactProfile {
 
 impl Mapping for ContactProfile {
     fn map(event: &Event, _current: Option<&Record>, config: &Config) -> Result<Mapped, RunError> {
-        let contact = event
-            .contact()
-            .ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
+        let contact = event.contact().ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
         let mut mapped = Mapped::contact();
         for (field, source) in RENAMED {
             if let Some(value) = contact.get(source) {
@@ -111,11 +104,7 @@ fn trimmed(value: &Value) -> Value {
 
 /// GHL's own full name, else first and last; `None` while neither is known.
 fn full_name(contact: &Object) -> Option<Value> {
-    if let Some(name) = contact
-        .text("name")
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
+    if let Some(name) = contact.text("name").map(str::trim).filter(|name| !name.is_empty()) {
         return Some(Value::from(name));
     }
     if contact.get("firstName").is_none() && contact.get("lastName").is_none() {
@@ -127,11 +116,7 @@ fn full_name(contact: &Object) -> Option<Value> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .collect();
-    Some(if parts.is_empty() {
-        Value::Null
-    } else {
-        Value::from(parts.join(" "))
-    })
+    Some(if parts.is_empty() { Value::Null } else { Value::from(parts.join(" ")) })
 }
 
 /// Digits and a leading plus, as GHL stores phones (E.164); anything else in it was decoration.
@@ -178,9 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_known_to_be_empty_is_cleared() {
-        let mapped = map(&contact_event("ContactUpdate")
-            .with("city", Value::Null)
-            .with("website", "  "));
+        let mapped = map(&contact_event("ContactUpdate").with("city", Value::Null).with("website", "  "));
         assert_eq!(mapped.get("city"), Some(&Value::Null));
         assert_eq!(mapped.get("website"), Some(&Value::Null));
     }

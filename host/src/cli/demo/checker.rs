@@ -143,11 +143,7 @@ fn read(path: &Path) -> anyhow::Result<Journal> {
                 journal.answered.insert(text("webhook_id"));
             }
             Some("object") => {
-                let state = (
-                    text("location_id"),
-                    entry["op"] == "delete",
-                    entry["after"].clone(),
-                );
+                let state = (text("location_id"), entry["op"] == "delete", entry["after"].clone());
                 journal.contacts.insert(text("id"), state);
             }
             _ => {}
@@ -160,10 +156,8 @@ fn check_events(journal: &Journal, events: &[Value], timeline: &[Value], report:
     report.events_received = events.len();
     let mut entries: HashMap<(i64, &str), usize> = HashMap::new();
     for entry in timeline {
-        let key = (
-            entry["sequence"].as_i64().unwrap_or_default(),
-            entry["kind"].as_str().unwrap_or_default(),
-        );
+        let key =
+            (entry["sequence"].as_i64().unwrap_or_default(), entry["kind"].as_str().unwrap_or_default());
         *entries.entry(key).or_default() += 1;
     }
     for ((sequence, kind), count) in &entries {
@@ -186,10 +180,8 @@ fn check_events(journal: &Journal, events: &[Value], timeline: &[Value], report:
             report.fault(|it| &mut it.duplicated, format!("message {id} became two events"));
         }
         if !journal.answered.contains(id) {
-            report.fault(
-                |it| &mut it.duplicated,
-                format!("message {id} was never sent, or not answered 200"),
-            );
+            report
+                .fault(|it| &mut it.duplicated, format!("message {id} was never sent, or not answered 200"));
         }
     }
     for id in &journal.answered {
@@ -204,10 +196,7 @@ fn check_events(journal: &Journal, events: &[Value], timeline: &[Value], report:
         if !matches!(event["state"].as_str(), Some("done" | "dead")) {
             report.fault(|it| &mut it.lost, format!("event {sequence} never ended"));
         } else if event["state"] == "done" && !entries.contains_key(&(sequence, "event")) {
-            report.fault(
-                |it| &mut it.lost,
-                format!("event {sequence} has no timeline entry"),
-            );
+            report.fault(|it| &mut it.lost, format!("event {sequence} has no timeline entry"));
         }
     }
 }
@@ -221,10 +210,7 @@ fn check_order(events: &[Value], report: &mut Report) {
         };
         let before = last.entry(lane).or_insert(order);
         if order < *before {
-            let words = format!(
-                "event {} ran before one ahead of it in its lane",
-                event["sequence"]
-            );
+            let words = format!("event {} ran before one ahead of it in its lane", event["sequence"]);
             report.fault(|it| &mut it.out_of_order, words);
         }
         *before = order.max(*before);
@@ -269,10 +255,7 @@ mod tests {
     }
 
     fn answered(ids: &[&str]) -> Journal {
-        Journal {
-            answered: ids.iter().map(|id| (*id).to_owned()).collect(),
-            ..Journal::default()
-        }
+        Journal { answered: ids.iter().map(|id| (*id).to_owned()).collect(), ..Journal::default() }
     }
 
     fn judged(journal: &Journal, events: &[Value], timeline: &[Value]) -> (usize, usize, usize) {
@@ -289,28 +272,11 @@ mod tests {
         let both = [entry(1), entry(2)];
         assert_eq!(judged(&journal, &[one.clone(), two.clone()], &both), (0, 0, 0));
         assert_eq!(judged(&journal, std::slice::from_ref(&one), &both), (1, 0, 0));
+        assert_eq!(judged(&journal, &[one.clone(), two.clone()], &both[..1]), (1, 0, 0));
+        assert_eq!(judged(&journal, &[one.clone(), two.clone()], &[entry(1), entry(1), entry(2)]), (0, 1, 0));
+        assert_eq!(judged(&journal, &[event(1, 2, "a"), event(2, 1, "b")], &both), (0, 0, 1));
         assert_eq!(
-            judged(&journal, &[one.clone(), two.clone()], &both[..1]),
-            (1, 0, 0)
-        );
-        assert_eq!(
-            judged(
-                &journal,
-                &[one.clone(), two.clone()],
-                &[entry(1), entry(1), entry(2)]
-            ),
-            (0, 1, 0)
-        );
-        assert_eq!(
-            judged(&journal, &[event(1, 2, "a"), event(2, 1, "b")], &both),
-            (0, 0, 1)
-        );
-        assert_eq!(
-            judged(
-                &journal,
-                &[one, two, event(3, 3, "b")],
-                &[entry(1), entry(2), entry(3)]
-            ),
+            judged(&journal, &[one, two, event(3, 3, "b")], &[entry(1), entry(2), entry(3)]),
             (0, 1, 0)
         );
     }
@@ -318,9 +284,7 @@ mod tests {
     #[test]
     fn an_older_value_in_the_record_is_out_of_order() {
         let mut journal = Journal::default();
-        journal
-            .contacts
-            .insert("c".into(), ("l".into(), false, json!({"city": "new"})));
+        journal.contacts.insert("c".into(), ("l".into(), false, json!({"city": "new"})));
         let mut report = Report::default();
         let record = json!({"fields": {"city": "old"}, "deleted_at": null});
         check_records(&journal, &HashMap::from([("c".into(), record)]), &mut report);

@@ -40,23 +40,10 @@ impl Http {
             headers.push(("authorization".to_owned(), format!("Bearer {key}")));
         }
         let body = body.map(|body| body.to_string().into_bytes());
-        let request = Request {
-            method: method.clone(),
-            url: url.to_owned(),
-            headers,
-            body,
-        };
-        let reply = self
-            .0
-            .send(request)
-            .await
-            .with_context(|| format!("{method} {url}"))?;
+        let request = Request { method: method.clone(), url: url.to_owned(), headers, body };
+        let reply = self.0.send(request).await.with_context(|| format!("{method} {url}"))?;
         if !(200..300).contains(&reply.status) {
-            bail!(
-                "{method} {url} answered {}: {}",
-                reply.status,
-                String::from_utf8_lossy(&reply.body)
-            );
+            bail!("{method} {url} answered {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
         }
         if reply.body.is_empty() {
             return Ok(Value::Null);

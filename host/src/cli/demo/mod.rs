@@ -1,9 +1,6 @@
 //! `mapwright demo`: sandbox and host as processes of their own in a temporary folder, a day played at speed, the
 //! checker over all of it, and a contact's timeline as a person wants to read it.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a JSON value indexed by a name it has not is null"
-)]
+#![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it has not is null")]
 
 mod checker;
 mod http;
@@ -71,21 +68,11 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     })
     .await?;
     complain(&format!("sandbox GHL at {}, host at {}", sandbox.url, host.url));
-    let day = play::Day {
-        http: &http,
-        sandbox: &sandbox.url,
-        tenants: &tenants,
-        contacts: args.contacts,
-    };
+    let day = play::Day { http: &http, sandbox: &sandbox.url, tenants: &tenants, contacts: args.contacts };
     let star = day.play().await?;
     settle(&http, &clock, &sandbox.url, &host.url).await?;
     let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.clone()).collect();
-    let checker = Checker {
-        http: &http,
-        host: &host.url,
-        key: &host.key,
-        tenants: &ids,
-    };
+    let checker = Checker { http: &http, host: &host.url, key: &host.key, tenants: &ids };
     let report = checker.check(&sandbox.journal()).await?;
     show::timeline(&checker, &star).await?;
     show::report(&report);
@@ -100,11 +87,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     }
     host.stop(&clock).await?;
     sandbox.stop(&clock).await?;
-    if args.json {
-        say_report(&report)
-    } else {
-        verdict(&report)
-    }
+    if args.json { say_report(&report) } else { verdict(&report) }
 }
 
 /// Checks a host against a sandbox's journal.
@@ -113,14 +96,7 @@ pub(super) async fn check(
     (host, key): (&str, &str),
     tenants: &[String],
 ) -> anyhow::Result<Report> {
-    Checker {
-        http: &Http::new()?,
-        host,
-        key,
-        tenants,
-    }
-    .check(journal)
-    .await
+    Checker { http: &Http::new()?, host, key, tenants }.check(journal).await
 }
 
 /// Prints a report as one JSON object and says whether it is clean.
@@ -130,26 +106,15 @@ pub(super) fn say_report(report: &Report) -> anyhow::Result<()> {
 }
 
 fn verdict(report: &Report) -> anyhow::Result<()> {
-    if report.is_clean() {
-        Ok(())
-    } else {
-        bail!("the day did not end clean: {}", report.faults.join("; "))
-    }
+    if report.is_clean() { Ok(()) } else { bail!("the day did not end clean: {}", report.faults.join("; ")) }
 }
 
 fn build_plugins() -> anyhow::Result<PathBuf> {
     let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/contact-profile");
-    let request = BuildRequest {
-        crates: vec![plugin],
-        out: None,
-        toolchain: Toolchain::Auto,
-    };
+    let request = BuildRequest { crates: vec![plugin], out: None, toolchain: Toolchain::Auto };
     let files = build(&request)
         .context("the demo's plugins could not be built; --plugins names a folder of built ones")?;
-    let folder = files
-        .first()
-        .and_then(|file| file.parent())
-        .context("no plugin was built")?;
+    let folder = files.first().and_then(|file| file.parent()).context("no plugin was built")?;
     Ok(folder.to_path_buf())
 }
 
@@ -166,8 +131,5 @@ async fn settle(http: &Http, clock: &Clock, sandbox: &str, host: &str) -> anyhow
         }
         anyhow::Ok(())
     };
-    clock
-        .within(SETTLE, settled)
-        .await
-        .unwrap_or_else(|| bail!("not everything ended within {SETTLE:?}"))
+    clock.within(SETTLE, settled).await.unwrap_or_else(|| bail!("not everything ended within {SETTLE:?}"))
 }

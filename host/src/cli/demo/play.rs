@@ -25,11 +25,7 @@ pub(super) fn tenants() -> Vec<Tenant> {
         ("dental", "Harbour Dental", "locHarbourDental00001"),
     ]
     .into_iter()
-    .map(|(id, name, location)| Tenant {
-        id: id.into(),
-        name: name.into(),
-        location: location.into(),
-    })
+    .map(|(id, name, location)| Tenant { id: id.into(), name: name.into(), location: location.into() })
     .collect()
 }
 
@@ -48,20 +44,9 @@ pub(super) struct Day<'a> {
     pub(super) contacts: usize,
 }
 
-const FIRST: &[&str] = &[
-    "Ada", "Bela", "Cleo", "Dario", "Edda", "Femi", "Gwen", "Hugo", "Ines", "Jonas",
-];
-const LAST: &[&str] = &[
-    "Archer", "Brook", "Carver", "Dale", "Elwood", "Ferris", "Grove", "Hart",
-];
-const CITIES: &[&str] = &[
-    "Springfield",
-    "Riverton",
-    "Lakeside",
-    "Hillview",
-    "Marsh End",
-    "Old Harbour",
-];
+const FIRST: &[&str] = &["Ada", "Bela", "Cleo", "Dario", "Edda", "Femi", "Gwen", "Hugo", "Ines", "Jonas"];
+const LAST: &[&str] = &["Archer", "Brook", "Carver", "Dale", "Elwood", "Ferris", "Grove", "Hart"];
+const CITIES: &[&str] = &["Springfield", "Riverton", "Lakeside", "Hillview", "Marsh End", "Old Harbour"];
 
 impl Day<'_> {
     /// Plays it; the same day each time, but for the ids.
@@ -71,10 +56,7 @@ impl Day<'_> {
         for tenant in self.tenants {
             complain(&format!("{}: {} new contacts", tenant.name, self.contacts));
             let ids = self.create(tenant, &mut random).await?;
-            complain(&format!(
-                "{}: contacts change, some messages come twice or late",
-                tenant.name
-            ));
+            complain(&format!("{}: contacts change, some messages come twice or late", tenant.name));
             self.faults(10, 10).await?;
             for _ in 0..self.contacts * 2 {
                 let id = ids.choose(&mut random).context("there are no contacts")?;
@@ -83,17 +65,10 @@ impl Day<'_> {
             self.overtake(&ids).await?;
             self.burst(ids.first().context("there are no contacts")?).await?;
             for id in ids.iter().skip(1).step_by(8) {
-                self.http
-                    .delete(&format!("{}/_sandbox/contacts/{id}", self.sandbox))
-                    .await?;
+                self.http.delete(&format!("{}/_sandbox/contacts/{id}", self.sandbox)).await?;
             }
-            star = ids
-                .first()
-                .map(|contact| Star {
-                    tenant: tenant.clone(),
-                    contact: contact.clone(),
-                })
-                .or(star);
+            star =
+                ids.first().map(|contact| Star { tenant: tenant.clone(), contact: contact.clone() }).or(star);
         }
         star.context("there are no contacts")
     }
@@ -108,32 +83,20 @@ impl Day<'_> {
                 "tags": ["new"], "dnd": false, "timezone": "America/New_York",
             });
             let body = json!({"location_id": tenant.location, "fields": fields});
-            let made = self
-                .http
-                .post(&format!("{}/_sandbox/contacts", self.sandbox), &body)
-                .await?;
-            ids.push(
-                made["contact"]["id"]
-                    .as_str()
-                    .context("the sandbox gave no id")?
-                    .to_owned(),
-            );
+            let made = self.http.post(&format!("{}/_sandbox/contacts", self.sandbox), &body).await?;
+            ids.push(made["contact"]["id"].as_str().context("the sandbox gave no id")?.to_owned());
         }
         Ok(ids)
     }
 
     async fn update(&self, id: &str, fields: &Value) -> anyhow::Result<()> {
-        self.http
-            .put(&format!("{}/_sandbox/contacts/{id}", self.sandbox), fields)
-            .await?;
+        self.http.put(&format!("{}/_sandbox/contacts/{id}", self.sandbox), fields).await?;
         Ok(())
     }
 
     async fn faults(&self, duplicate: u32, hold_back: u32) -> anyhow::Result<()> {
         let faults = json!({"duplicate": duplicate, "hold_back": hold_back, "hold_back_seconds": 45});
-        self.http
-            .put(&format!("{}/_sandbox/faults", self.sandbox), &faults)
-            .await?;
+        self.http.put(&format!("{}/_sandbox/faults", self.sandbox), &faults).await?;
         Ok(())
     }
 
@@ -149,9 +112,8 @@ impl Day<'_> {
 
     /// Many changes of one contact at once, as an import makes them.
     async fn burst(&self, id: &str) -> anyhow::Result<()> {
-        let changes: Vec<Value> = (0..40)
-            .map(|number| json!({"companyName": format!("Company {number}")}))
-            .collect();
+        let changes: Vec<Value> =
+            (0..40).map(|number| json!({"companyName": format!("Company {number}")})).collect();
         try_join_all(changes.iter().map(|change| self.update(id, change))).await?;
         self.update(id, &json!({"companyName": "Example Works"})).await
     }

@@ -46,11 +46,7 @@ impl Started {
             let log = std::fs::read_to_string(log).unwrap_or_default();
             bail!("`mapwright {}` did not start:\n{log}", args.join(" "));
         };
-        Ok(Self {
-            url: url.to_owned(),
-            child,
-            _stdout: stdout,
-        })
+        Ok(Self { url: url.to_owned(), child, _stdout: stdout })
     }
 
     async fn stop(mut self, clock: &Clock) -> anyhow::Result<()> {
@@ -65,11 +61,7 @@ impl Started {
             .within(STOPPING, self.child.wait())
             .await
             .context("a process did not end after SIGTERM")??;
-        if ended.success() {
-            Ok(())
-        } else {
-            bail!("a process ended with {ended}")
-        }
+        if ended.success() { Ok(()) } else { bail!("a process ended with {ended}") }
     }
 }
 
@@ -97,11 +89,7 @@ impl SandboxProcess {
             &origin,
         ];
         let started = Started::start(&args, &folder.join("sandbox.log")).await?;
-        Ok(Self {
-            url: started.url.clone(),
-            started,
-            folder: data,
-        })
+        Ok(Self { url: started.url.clone(), started, folder: data })
     }
 
     /// Where its journal is.
@@ -142,21 +130,11 @@ impl Host {
             .context("the host's configuration can't be written")?;
         let config = config.display().to_string();
         let started = Started::start(&["serve", "--config", &config], &plan.folder.join("host.log")).await?;
-        let locations: Vec<&str> = plan
-            .tenants
-            .iter()
-            .map(|tenant| tenant.location.as_str())
-            .collect();
+        let locations: Vec<&str> = plan.tenants.iter().map(|tenant| tenant.location.as_str()).collect();
         let webhook_url = format!("{}/webhooks/ghl/{APP}", started.url);
         let app = json!({"app_id": APP, "webhook_url": webhook_url, "locations": locations});
-        plan.http
-            .post(&format!("{}/_sandbox/apps", plan.sandbox.url), &app)
-            .await?;
-        Ok(Self {
-            url: started.url.clone(),
-            started,
-            key,
-        })
+        plan.http.post(&format!("{}/_sandbox/apps", plan.sandbox.url), &app).await?;
+        Ok(Self { url: started.url.clone(), started, key })
     }
 
     pub(super) async fn stop(self, clock: &Clock) -> anyhow::Result<()> {
@@ -170,23 +148,11 @@ async fn configuration(plan: &HostPlan<'_>, key: &str) -> anyhow::Result<String>
     let pem = keys["ed25519"].as_str().context("the sandbox has no key")?;
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
     let mut toml = String::new();
-    writeln!(
-        toml,
-        "[data]\nfolder = {}",
-        text(&plan.folder.join("host").display().to_string())
-    )?;
+    writeln!(toml, "[data]\nfolder = {}", text(&plan.folder.join("host").display().to_string()))?;
     writeln!(toml, "[http]\nlisten = \"127.0.0.1:0\"")?;
     writeln!(toml, "[api]\nhost_key = {}", text(key))?;
-    writeln!(
-        toml,
-        "[clock]\nrate = {:?}\norigin_millis = {}",
-        plan.clock.0, plan.clock.1
-    )?;
-    writeln!(
-        toml,
-        "[plugins]\nfolder = {}",
-        text(&plan.plugins.display().to_string())
-    )?;
+    writeln!(toml, "[clock]\nrate = {:?}\norigin_millis = {}", plan.clock.0, plan.clock.1)?;
+    writeln!(toml, "[plugins]\nfolder = {}", text(&plan.plugins.display().to_string()))?;
     writeln!(toml, "[ghl]\nsandbox_url = {}", text(sandbox))?;
     writeln!(
         toml,
@@ -195,19 +161,9 @@ async fn configuration(plan: &HostPlan<'_>, key: &str) -> anyhow::Result<String>
     )?;
     for tenant in plan.tenants {
         let asked = json!({"location_id": tenant.location});
-        let token = plan
-            .http
-            .post(&format!("{sandbox}/_sandbox/tokens"), &asked)
-            .await?;
-        let token = token["access_token"]
-            .as_str()
-            .context("the sandbox gave no token")?;
-        writeln!(
-            toml,
-            "[[tenant]]\nid = {}\nname = {}",
-            text(&tenant.id),
-            text(&tenant.name)
-        )?;
+        let token = plan.http.post(&format!("{sandbox}/_sandbox/tokens"), &asked).await?;
+        let token = token["access_token"].as_str().context("the sandbox gave no token")?;
+        writeln!(toml, "[[tenant]]\nid = {}\nname = {}", text(&tenant.id), text(&tenant.name))?;
         writeln!(
             toml,
             "[[connection]]\nid = {}\ntenant = {}\napp = \"{APP}\"\nlocation = {}\naccess_token = {}",
@@ -216,11 +172,7 @@ async fn configuration(plan: &HostPlan<'_>, key: &str) -> anyhow::Result<String>
             text(&tenant.location),
             text(token)
         )?;
-        writeln!(
-            toml,
-            "[[assignment]]\ntenant = {}\nplugin = \"contact-profile\"",
-            text(&tenant.id)
-        )?;
+        writeln!(toml, "[[assignment]]\ntenant = {}\nplugin = \"contact-profile\"", text(&tenant.id))?;
     }
     Ok(toml)
 }

@@ -11,20 +11,13 @@ const SHOWN: usize = 12;
 
 /// Shows the last entries of a contact's timeline.
 pub(super) async fn timeline(checker: &Checker<'_>, star: &Star) -> anyhow::Result<()> {
-    let records = checker
-        .all(&format!("/v1/records?tenant={}&", star.tenant.id))
-        .await?;
-    let Some(record) = records
-        .iter()
-        .find(|record| record["ghl_id"] == star.contact.as_str())
-    else {
+    let records = checker.all(&format!("/v1/records?tenant={}&", star.tenant.id)).await?;
+    let Some(record) = records.iter().find(|record| record["ghl_id"] == star.contact.as_str()) else {
         return Ok(());
     };
     let id = record["id"].as_str().unwrap_or_default();
     let name = record["fields"]["full_name"].as_str().unwrap_or("a contact");
-    let mut entries = checker
-        .all(&format!("/v1/timeline?tenant={}&contact={id}&", star.tenant.id))
-        .await?;
+    let mut entries = checker.all(&format!("/v1/timeline?tenant={}&contact={id}&", star.tenant.id)).await?;
     entries.sort_by_key(|entry| (entry["at"].as_str().map(str::to_owned), entry["id"].as_i64()));
     complain(&format!(
         "\n{name}, {} ({} entries, the last {}):",
@@ -33,11 +26,7 @@ pub(super) async fn timeline(checker: &Checker<'_>, star: &Star) -> anyhow::Resu
         SHOWN.min(entries.len())
     ));
     for entry in entries.iter().skip(entries.len().saturating_sub(SHOWN)) {
-        complain(&format!(
-            "  {}  {}",
-            entry["at"].as_str().unwrap_or_default(),
-            sentence(&entry["entry"])
-        ));
+        complain(&format!("  {}  {}", entry["at"].as_str().unwrap_or_default(), sentence(&entry["entry"])));
     }
     Ok(())
 }
@@ -50,12 +39,7 @@ fn sentence(entry: &Value) -> String {
         "ContactDelete" => "deleted in GHL",
         other => other,
     };
-    let changes: Vec<String> = entry["changes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(change)
-        .collect();
+    let changes: Vec<String> = entry["changes"].as_array().into_iter().flatten().map(change).collect();
     let changes = if entry["stale"] == true {
         "came late, newer values kept".to_owned()
     } else if changes.is_empty() {

@@ -59,11 +59,8 @@ struct Target {
 }
 
 pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<()> {
-    let request = BuildRequest {
-        crates: args.crates.clone(),
-        out: args.out.clone(),
-        toolchain: args.toolchain,
-    };
+    let request =
+        BuildRequest { crates: args.crates.clone(), out: args.out.clone(), toolchain: args.toolchain };
     for built in build(&request)? {
         if args.json {
             output::say(&serde_json::json!({"plugin": built.file_stem(), "file": built}).to_string());
@@ -78,11 +75,7 @@ pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<()> {
 pub(crate) fn build(request: &BuildRequest) -> anyhow::Result<Vec<PathBuf>> {
     let toolchain = request.toolchain.ready()?;
     output::complain(&format!("building plugins with {}", toolchain.says()));
-    request
-        .crates
-        .iter()
-        .map(|folder| build_one(folder, request.out.as_deref(), &toolchain))
-        .collect()
+    request.crates.iter().map(|folder| build_one(folder, request.out.as_deref(), &toolchain)).collect()
 }
 
 fn build_one(
@@ -100,11 +93,7 @@ fn build_one(
         .output()
         .context("cargo could not be started")?;
     if !metadata.status.success() {
-        bail!(
-            "{}: {}",
-            manifest.display(),
-            String::from_utf8_lossy(&metadata.stderr).trim()
-        );
+        bail!("{}: {}", manifest.display(), String::from_utf8_lossy(&metadata.stderr).trim());
     }
     let metadata: Metadata =
         serde_json::from_slice(&metadata.stdout).context("cargo's metadata can't be read")?;
@@ -118,22 +107,12 @@ fn build_one(
         .iter()
         .find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))
         .with_context(|| {
-            format!(
-                "{} makes no cdylib: add crate-type = [\"cdylib\", \"rlib\"] under [lib]",
-                package.name
-            )
+            format!("{} makes no cdylib: add crate-type = [\"cdylib\", \"rlib\"] under [lib]", package.name)
         })?;
     let target_folder = metadata.target_directory.join("plugins-build");
     let mut command = toolchain.cargo();
     command
-        .args([
-            "--target",
-            "wasm32-unknown-unknown",
-            "--lib",
-            "--package",
-            &package.name,
-            "--manifest-path",
-        ])
+        .args(["--target", "wasm32-unknown-unknown", "--lib", "--package", &package.name, "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
         .arg(&target_folder);
@@ -143,10 +122,7 @@ fn build_one(
     }
     let status = command.status().context("cargo could not be started")?;
     if !status.success() {
-        bail!(
-            "{} could not be built; the compiler's message stands above",
-            package.name
-        );
+        bail!("{} could not be built; the compiler's message stands above", package.name);
     }
     let made = target_folder
         .join("wasm32-unknown-unknown/release")

@@ -22,10 +22,8 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let bytes =
         std::fs::read(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
     let runtime = Runtime::new(RuntimeSettings { concurrent_runs: 1 }, Clock::system())?;
-    let package = runtime
-        .check(&bytes, &Limits::default())
-        .await
-        .with_context(|| args.file.display().to_string())?;
+    let package =
+        runtime.check(&bytes, &Limits::default()).await.with_context(|| args.file.display().to_string())?;
     let description = &package.description;
     if args.json {
         let report = serde_json::json!({
@@ -35,10 +33,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
         output::say(&report.to_string());
         return Ok(());
     }
-    output::say(&format!(
-        "{} {}: {}",
-        description.name, description.version, description.summary
-    ));
+    output::say(&format!("{} {}: {}", description.name, description.version, description.summary));
     output::say(&format!("id       {}", package.version));
     output::say(&format!("events   {}", description.events.join(", ")));
     output::say(&format!("imports  {}", package.imports.join(", ")));

@@ -69,9 +69,7 @@ fn installed() -> bool {
 }
 
 fn rustup() -> anyhow::Result<Ready> {
-    output::complain(&format!(
-        "the target {TARGET} is missing: rustup target add {TARGET}"
-    ));
+    output::complain(&format!("the target {TARGET} is missing: rustup target add {TARGET}"));
     let said = Command::new("rustup")
         .args(["target", "add", TARGET])
         .output()
@@ -79,12 +77,7 @@ fn rustup() -> anyhow::Result<Ready> {
     if !said.status.success() {
         bail!(
             "{}",
-            String::from_utf8_lossy(&said.stderr)
-                .trim()
-                .lines()
-                .last()
-                .unwrap_or("it failed")
-                .to_owned()
+            String::from_utf8_lossy(&said.stderr).trim().lines().last().unwrap_or("it failed").to_owned()
         );
     }
     if !installed() {
@@ -121,16 +114,8 @@ fn debian() -> anyhow::Result<Ready> {
         versioned("lld-")?,
     ];
     let mut download = Command::new("apt-get");
-    download
-        .arg("download")
-        .args(&packages)
-        .current_dir(&downloads)
-        .stdout(Stdio::null());
-    if !download
-        .status()
-        .context("apt-get could not be started")?
-        .success()
-    {
+    download.arg("download").args(&packages).current_dir(&downloads).stdout(Stdio::null());
+    if !download.status().context("apt-get could not be started")?.success() {
         bail!("apt-get download {} failed", packages.join(" "));
     }
     for file in std::fs::read_dir(&downloads).context("the downloads can't be listed")? {

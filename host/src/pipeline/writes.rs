@@ -1,0 +1,182 @@
+//! What a finished run writes: records and links, timeline entries, the events' ends.
+
+use super::journey::{Arrived, Finished, Journey, Working};
+use super::merge::FieldChange;
+use super::mirror::Change;
+use super::runs::RunResult;
+use crate::domain::{GhlId, ObjectKind, ObjectRef, RankrId, Sequence, Timestamp};
+use crate::store::{EventCommit, EventEnd, EventRow, LinkRow, RecordRow, RunRow, StoreError, TimelineRow};
+use crate::tenants::ActiveVersion;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What the timeline keeps of an event.
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    cause: crate::domain::Cause,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<EntryObject<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<&'a str, &'a crate::domain::Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [FieldChange],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct EntryObject<'a> {
+    kind: ObjectKind,
+    id: &'a str,
+}
+
+/// Payload fields worth showing for objects that are no contacts.
+const DETAILS: &[&str] = &[
+    "title",
+    "body",
+    "dueDate",
+    "completed",
+    "startTime",
+    "endTime",
+    "appointmentStatus",
+    "name",
+    "status",
+    "messageType",
+    "direction",
+];
+
+impl Journey<'_> {
+    pub(super) fn waiting(&self, events: &[Arrived], retry_at: Timestamp) -> Finished {
+        let mut commit = EventCommit::default();
+        for arrived in events {
+            commit.events.push(self.event_row(arrived, EventEnd::Waiting(retry_at)));
+        }
+        Finished { commit, retry_at: Some(retry_at) }
+    }
+
+    pub(super) fn write_records(
+        &self,
+        newest: &Arrived,
+        object: Option<&ObjectRef>,
+        contact: Option<&GhlId>,
+        records: BTreeMap<ObjectKind, Working>,
+        commit: &mut EventCommit,
+    ) -> Result<(), StoreError> {
+        for (kind, working) in records {
+            let ghl_id = if kind == ObjectKind::Contact { contact } else { object.map(|object| &object.id) };
+            let Some(ghl_id) = ghl_id else { continue };
+            // A contact is linked as soon as it is seen, so that its timeline has an owner.
+            if !working.linked && (working.touched || kind == ObjectKind::Contact) {
+                commit.links.push(LinkRow {
+                    tenant: newest.event.tenant.clone(),
+                    kind,
+                    connection: newest.event.connection.clone(),
+                    ghl_id: ghl_id.clone(),
+                    rankr_id: working.id.clone(),
+                    at: self.now,
+                });
+            }
+            if working.touched {
+                let json = |error| StoreError::corrupt("record", &error);
+                commit.records.push(RecordRow {
+                    tenant: newest.event.tenant.clone(),
+                    kind,
+                    id: working.id,
+                    fields: serde_json::to_string(&working.record.fields)
+                        .map_err(|error: serde_json::Error| json(error))?,
+                    provenance: serde_json::to_string(&working.record.provenance)
+                        .map_err(|error: serde_json::Error| json(error))?,
+                    at: self.now,
+                    deleted_at: working.record.deleted_at,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_timeline(
+        &self,
+        events: &[Arrived],
+        changes: &[Change],
+        contact: Option<&RankrId>,
+        (changed_by, field_changes): (Sequence, &[FieldChange]),
+        commit: &mut EventCommit,
+    ) -> Result<(), StoreError> {
+        for (arrived, change) in events.iter().zip(changes) {
+            let object = arrived.payload.object.as_ref();
+            let details = match object {
+                Some(object) if object.kind == ObjectKind::Contact => BTreeMap::new(),
+                _ => DETAILS
+                    .iter()
+                    .filter_map(|name| Some((*name, arrived.payload.fields.get(*name)?)))
+                    .collect(),
+            };
+            let entry = Entry {
+                event_type: &arrived.event.event_type,
+                cause: arrived.event.cause,
+                object: object.map(|object| EntryObject { kind: object.kind, id: object.id.as_str() }),
+                details,
+                changes: if arrived.event.sequence == changed_by { field_changes } else { &[] },
+                stale: change.stale,
+            };
+            let row = TimelineRow {
+                tenant: arrived.event.tenant.clone(),
+                contact: contact.cloned(),
+                at: arrived.event.source_time,
+                sequence: arrived.event.sequence,
+                kind: "event",
+                entry: serde_json::to_string(&entry)
+                    .map_err(|error| StoreError::corrupt("timeline entry", &error))?,
+            };
+            #[cfg(feature = "test-support")]
+            if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DoubleEffect) {
+                commit.timeline.push(row.clone());
+            }
+            commit.timeline.push(row);
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_events(&self, events: &[Arrived], into: Sequence, commit: &mut EventCommit) {
+        let end = if commit.dead_letters.is_empty() { EventEnd::Done } else { EventEnd::Dead };
+        for arrived in events {
+            let end = if arrived.event.sequence == into { end } else { EventEnd::Folded(into) };
+            commit.events.push(self.event_row(arrived, end));
+        }
+    }
+
+    fn event_row(&self, arrived: &Arrived, end: EventEnd) -> EventRow {
+        EventRow {
+            sequence: arrived.event.sequence,
+            tenant: arrived.event.tenant.clone(),
+            end,
+            run_order: self.run_order,
+            attempts: arrived.attempts + 1,
+            at: self.now,
+        }
+    }
+}
+
+pub(super) fn run_row(
+    newest: &Arrived,
+    active: &ActiveVersion,
+    result: &RunResult,
+    detail: Option<String>,
+    at: Timestamp,
+) -> RunRow {
+    RunRow {
+        sequence: newest.event.sequence,
+        tenant: active.tenant.clone(),
+        assignment: active.assignment.clone(),
+        version: active.version.clone(),
+        interface: "mapping",
+        outcome: result.outcome,
+        detail,
+        fuel: i64::try_from(result.fuel).unwrap_or(i64::MAX),
+        micros: i64::try_from(result.took.as_micros()).unwrap_or(i64::MAX),
+        at,
+        log: result.log.clone(),
+    }
+}
