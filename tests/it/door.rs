@@ -70,6 +70,10 @@ async fn a_contact_becomes_a_record_with_provenance_and_pages_join_up() {
     seen.sort();
     let expected: Vec<String> = (0..7).map(|number| format!("ada.{number}@example.com")).collect();
     assert_eq!(seen, expected);
+    let metrics =
+        system.http.get(format!("{}/metrics", system.host_url())).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("mapwright_webhooks_total{outcome=\"stored\"} 7"), "{metrics}");
+    assert!(metrics.contains("mapwright_events_open 0"), "{metrics}");
     let runs = system.get("/v1/runs?tenant=t").await;
     assert_eq!(runs["items"][0]["outcome"], "mapped");
     assert_eq!(runs["items"].as_array().unwrap().len(), 7);

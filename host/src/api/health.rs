@@ -36,6 +36,14 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>,
     Ok(Json(health(&state)))
 }
 
+/// What was counted, for Prometheus; names begin with `mapwright_`, and no label names a person.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "Prometheus' text format", body = String)))]
+pub(super) async fn metrics(State(state): State<ApiState>) -> String {
+    metrics::gauge!("mapwright_events_open")
+        .set(f64::from(u32::try_from((state.pipeline)().events).unwrap_or(u32::MAX)));
+    crate::telemetry::render_metrics()
+}
+
 fn health(state: &ApiState) -> Health {
     Health {
         status: "ok",

@@ -31,6 +31,7 @@ fn open() -> OpenApiRouter<ApiState> {
         .routes(routes!(webhooks::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
 }
 
 /// The API's `OpenAPI` document, generated from the code.

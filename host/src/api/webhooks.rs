@@ -27,7 +27,13 @@ pub(super) async fn take(
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let signatures = Signatures { ed25519: header("x-ghl-signature"), rsa: header("x-wh-signature") };
     let app = AppId::from(app);
-    state.ingest.take(Delivery { app: &app, signatures, body: &body }).await?;
+    let taken = state.ingest.take(Delivery { app: &app, signatures, body: &body }).await;
+    let outcome = match &taken {
+        Ok(taken) => taken.word(),
+        Err(_) => "refused",
+    };
+    metrics::counter!("mapwright_webhooks_total", "outcome" => outcome).increment(1);
+    taken?;
     crate::config::failpoint("before-webhook-reply");
     Ok(StatusCode::OK)
 }

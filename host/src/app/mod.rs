@@ -9,6 +9,7 @@ use crate::domain::{Clock, ClockRate};
 use crate::pipeline::{Pipeline, PipelineParts, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use crate::store::{Store, StoreSettings, Synchronous};
+use crate::telemetry;
 use crate::tenants::{Assignments, DirectoryCell, apply_settings};
 use crate::webhooks::Ingest;
 use anyhow::Context as _;
@@ -37,6 +38,7 @@ impl App {
     /// # Errors
     /// What could not be started, and why.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        telemetry::start_metrics();
         let clock = clock(settings);
         let store = Store::open(&store_settings(settings), &clock).await?;
         apply_settings(&store, settings, clock.now()).await?;

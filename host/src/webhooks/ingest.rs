@@ -30,6 +30,20 @@ pub enum Ingested {
     Unaddressed,
 }
 
+impl Ingested {
+    /// The outcome's word, for counting.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stored(Appended::New(_)) => "stored",
+            Self::Stored(Appended::Duplicate(_)) => "duplicate",
+            Self::Stored(Appended::Conflicting(_)) => "conflicting",
+            Self::Unwanted => "unwanted",
+            Self::Unaddressed => "unaddressed",
+        }
+    }
+}
+
 /// Why a delivery is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -124,15 +138,12 @@ impl Ingest {
         }
         let Some(connection) = envelope.location().and_then(|location| directory.receiver(&app.id, location))
         else {
-            metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
             return Ok(Ingested::Unaddressed);
         };
         if !connection.receiving {
-            metrics::counter!("mapwright_webhooks_unaddressed_total").increment(1);
             return Ok(Ingested::Unaddressed);
         }
         if !self.wanted(&envelope, connection) {
-            metrics::counter!("mapwright_webhooks_unwanted_total").increment(1);
             return Ok(Ingested::Unwanted);
         }
         #[cfg(feature = "test-support")]

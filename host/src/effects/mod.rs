@@ -1,1 +1,0 @@
-//! What plugins ask for, from plan to outbox.

@@ -1,1 +1,0 @@
-//! The GHL client: transport, tokens, limiter and one file per resource.

@@ -1,1 +1,0 @@
-//! Records, their provenance and links.

@@ -1,1 +1,0 @@
-//! Secrets, sealed at rest.
