@@ -1,5 +1,6 @@
 //! The command line, a file per command. Data goes to standard output, everything else to standard error.
 
+mod bench;
 mod check;
 mod demo;
 mod output;
@@ -41,6 +42,9 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
+    /// Measure our speed beside a baseline's.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Check a host against a sandbox's journal.
     #[command(hide = true)]
     Check(check::CheckArgs),
@@ -75,6 +79,7 @@ pub fn run() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Bench(command) => bench::run(command).await,
             Command::Check(args) => check::run(args).await,
             Command::Plugin(command) => plugin::run(command).await,
         }

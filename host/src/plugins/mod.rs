@@ -3,6 +3,7 @@
 //! A run gets a fresh store and instance, fuel, a sum of memories, a wall limit and a capped output; whatever it
 //! does ends as an outcome of that run and never as a fault of the host.
 
+mod bench;
 mod bindings;
 mod convert;
 mod describe;
@@ -14,6 +15,7 @@ mod run;
 mod runtime;
 mod state;
 
+pub use bench::PluginBench;
 pub use describe::{CapabilityRequest, Description};
 pub use error::{ConfigFault, PackageError, PluginError, RunFailure};
 pub use limits::Limits;

@@ -25,9 +25,9 @@ pub struct RuntimeSettings {
 
 /// The runtime; one for the process.
 pub struct Runtime {
-    engine: Engine,
+    pub(super) engine: Engine,
     linker: Linker<RunState>,
-    clock: Clock,
+    pub(super) clock: Clock,
     pooled: bool,
     loaded: Mutex<HashMap<VersionId, Arc<LoadedVersion>>>,
     _ticker: Ticker,
@@ -36,9 +36,9 @@ pub struct Runtime {
 /// A version ready to run.
 pub struct LoadedVersion {
     id: VersionId,
-    pre: InstancePre<RunState>,
+    pub(super) pre: InstancePre<RunState>,
     descriptor: descriptor::GuestIndices,
-    mapping: Option<mapping::GuestIndices>,
+    pub(super) mapping: Option<mapping::GuestIndices>,
 }
 
 impl LoadedVersion {
@@ -243,7 +243,7 @@ fn ready(store: &mut Store<RunState>, limits: &Limits) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn event_to_wit(input: &MappingInput<'_>) -> types::Event {
+pub(super) fn event_to_wit(input: &MappingInput<'_>) -> types::Event {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     types::Event {
         id: input.event_id.clone(),

@@ -1,0 +1,145 @@
+//! What the runtime's limits and conversions cost: a bare wasmtime loop and our runs, over the same component, engine
+//! and pool, in turn.
+
+use super::bindings::types;
+use super::error::RunFailure;
+use super::limits::Limits;
+use super::run::{MappingInput, ObjectInput};
+use super::runtime::{LoadedVersion, Runtime, event_to_wit};
+use super::state::RunState;
+use crate::domain::{Cause, Fields, ObjectKind, Timestamp, Value};
+use std::time::Duration;
+use wasmtime::Store;
+
+/// Runs of one side before the other has its turn, so that both see the machine as it drifts.
+const TURN: usize = 100;
+
+/// The times of both sides, each sorted.
+#[derive(Clone, Debug)]
+pub struct PluginBench {
+    /// The bare loop's.
+    pub baseline: Vec<Duration>,
+    /// Ours.
+    pub ours: Vec<Duration>,
+    /// Fields of the contact.
+    pub fields_in: usize,
+    /// Fields of the record.
+    pub fields_out: usize,
+}
+
+impl Runtime {
+    /// Maps a contact of 25 fields `rounds` times bare and `rounds` times under all limits.
+    ///
+    /// # Errors
+    /// When the version can't map a contact.
+    pub async fn bench(
+        &self,
+        version: &LoadedVersion,
+        prepared: &[u8],
+        rounds: usize,
+    ) -> Result<PluginBench, RunFailure> {
+        let fields = contact();
+        let limits = Limits::default();
+        let input = input(&fields, prepared);
+        let event = event_to_wit(&input);
+        let mapped = self.map(version, &input, &limits).await.outcome?;
+        let mut bench = PluginBench {
+            baseline: Vec::with_capacity(rounds),
+            ours: Vec::with_capacity(rounds),
+            fields_in: fields.len(),
+            fields_out: mapped.fields.len(),
+        };
+        while bench.ours.len() < rounds {
+            for _ in 0..TURN {
+                let began = self.clock.machine_now();
+                self.bare(version, &event, prepared)
+                    .await
+                    .map_err(|error| RunFailure::Host(format!("{error:#}")))?;
+                bench.baseline.push(began.elapsed());
+            }
+            for _ in 0..TURN {
+                let began = self.clock.machine_now();
+                self.map(version, &input, &limits).await.outcome?;
+                bench.ours.push(began.elapsed());
+            }
+        }
+        bench.baseline.sort_unstable();
+        bench.ours.sort_unstable();
+        Ok(bench)
+    }
+
+    /// What anyone would write: a store, an instance, a call.
+    async fn bare(
+        &self,
+        version: &LoadedVersion,
+        event: &types::Event,
+        prepared: &[u8],
+    ) -> wasmtime::Result<()> {
+        let mut store = Store::new(&self.engine, RunState::new(&Limits::default()));
+        // The engine counts fuel and epochs; a store without any would trap at once.
+        store.set_fuel(u64::MAX)?;
+        store.set_epoch_deadline(1_000_000);
+        let instance = version.pre.instantiate_async(&mut store).await?;
+        let Some(indices) = &version.mapping else { return Ok(()) };
+        let guest = indices.load(&mut store, &instance)?;
+        drop(std::hint::black_box(guest.call_run(&mut store, event, None, prepared).await?));
+        Ok(())
+    }
+}
+
+fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> MappingInput<'a> {
+    MappingInput {
+        event_id: "1".to_owned(),
+        event_type: "ContactUpdate",
+        cause: Cause::Live,
+        source_time: Timestamp::from_millis(1_767_225_600_000),
+        now: Timestamp::from_millis(1_767_225_601_000),
+        seed: 7,
+        contact: Some("contact0000000000001"),
+        object: Some(ObjectInput {
+            kind: ObjectKind::Contact,
+            id: "contact0000000000001",
+            deleted: false,
+            fields,
+            changed: vec!["city"],
+            echo: Vec::new(),
+        }),
+        raw: "{}",
+        current: None,
+        prepared,
+    }
+}
+
+/// A contact of 25 fields.
+fn contact() -> Fields {
+    let texts = [
+        ("address1", "1 Example Street"),
+        ("assignedTo", "user0000000000000001"),
+        ("city", "Springfield"),
+        ("companyName", "Example Works"),
+        ("country", "US"),
+        ("customFields.cf1", "blue"),
+        ("customFields.cf2", "42"),
+        ("customFields.cf3", "yes"),
+        ("dateAdded", "2026-01-01T00:00:00.000Z"),
+        ("dateOfBirth", "1990-09-25T00:00:00.000Z"),
+        ("email", "Ada.Example@example.com"),
+        ("firstName", "Ada"),
+        ("gender", "female"),
+        ("lastName", "Example"),
+        ("name", "Ada Example"),
+        ("phone", "+1 555-0100"),
+        ("phoneLabel", "mobile"),
+        ("postalCode", "12345"),
+        ("source", "front desk"),
+        ("state", "NY"),
+        ("timezone", "America/New_York"),
+        ("type", "lead"),
+        ("website", "https://example.com"),
+    ];
+    let mut fields: Fields =
+        texts.into_iter().map(|(name, text)| (name.to_owned(), Value::Text(text.to_owned()))).collect();
+    fields.insert("dnd".to_owned(), Value::Boolean(false));
+    fields.insert("tags".to_owned(), Value::List(vec!["new".to_owned(), "vip".to_owned()]));
+    fields
+}
