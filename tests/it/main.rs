@@ -18,4 +18,5 @@ mod demo;
 mod door;
 mod kill;
 mod limits;
+mod sync;
 mod system;

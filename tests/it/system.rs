@@ -126,6 +126,27 @@ impl System {
         format!("{}/_sandbox/{what}", self.sandbox.url)
     }
 
+    /// Starts the host under strace, which writes its reads, writes and syncs to a file.
+    pub(crate) fn traced_host(&self, trace: &Path, synchronous: &str) -> Process {
+        let mut command = Command::new("strace");
+        command.args([
+            "-f",
+            "-y",
+            "-s",
+            "48",
+            "-e",
+            "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto",
+            "-o",
+        ]);
+        command
+            .arg(trace)
+            .arg(product())
+            .args(["serve", "--config"])
+            .arg(self.folder.path().join("host.toml"));
+        command.env("MAPWRIGHT_DATABASE__SYNCHRONOUS", synchronous);
+        Process::start(command).expect("the host starts under strace")
+    }
+
     /// Starts the host, with failpoints armed if named; `None` when it died before it listened.
     pub(crate) fn host(&self, failpoints: &str) -> Option<Process> {
         let log = std::fs::File::options()
