@@ -24,6 +24,10 @@ pub mod descriptor {
         with: {
             "mapwright:plugin/types@0.1.0": crate::__bindings::imports::mapwright::plugin::types,
             "mapwright:plugin/log@0.1.0": crate::__bindings::imports::mapwright::plugin::log,
+            "mapwright:plugin/effects@0.1.0": crate::__bindings::imports::mapwright::plugin::effects,
+            "mapwright:plugin/crm@0.1.0": crate::__bindings::imports::mapwright::plugin::crm,
+            "mapwright:plugin/rankr@0.1.0": crate::__bindings::imports::mapwright::plugin::rankr,
+            "mapwright:plugin/state@0.1.0": crate::__bindings::imports::mapwright::plugin::state,
         },
     });
 }
@@ -39,6 +43,29 @@ pub mod mapping {
         with: {
             "mapwright:plugin/types@0.1.0": crate::__bindings::imports::mapwright::plugin::types,
             "mapwright:plugin/log@0.1.0": crate::__bindings::imports::mapwright::plugin::log,
+            "mapwright:plugin/effects@0.1.0": crate::__bindings::imports::mapwright::plugin::effects,
+            "mapwright:plugin/crm@0.1.0": crate::__bindings::imports::mapwright::plugin::crm,
+            "mapwright:plugin/rankr@0.1.0": crate::__bindings::imports::mapwright::plugin::rankr,
+            "mapwright:plugin/state@0.1.0": crate::__bindings::imports::mapwright::plugin::state,
+        },
+    });
+}
+
+/// Reactions.
+pub mod reaction {
+    wit_bindgen::generate!({
+        world: "exports-reaction",
+        path: "../wit",
+        pub_export_macro: true,
+        default_bindings_module: "::mapwright_sdk::__bindings::reaction",
+        additional_derives: [PartialEq],
+        with: {
+            "mapwright:plugin/types@0.1.0": crate::__bindings::imports::mapwright::plugin::types,
+            "mapwright:plugin/log@0.1.0": crate::__bindings::imports::mapwright::plugin::log,
+            "mapwright:plugin/effects@0.1.0": crate::__bindings::imports::mapwright::plugin::effects,
+            "mapwright:plugin/crm@0.1.0": crate::__bindings::imports::mapwright::plugin::crm,
+            "mapwright:plugin/rankr@0.1.0": crate::__bindings::imports::mapwright::plugin::rankr,
+            "mapwright:plugin/state@0.1.0": crate::__bindings::imports::mapwright::plugin::state,
         },
     });
 }

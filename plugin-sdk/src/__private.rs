@@ -1,10 +1,11 @@
 //! The adapters between the generated traits and the author's; nobody calls them by name.
 
-use crate::__bindings::{descriptor, mapping};
+use crate::__bindings::{descriptor, mapping, reaction};
 use crate::plugin::log;
-use crate::{Event, Mapping, Plugin, Record, RunError, config};
+use crate::{Event, Mapping, Plugin, Reaction, Record, RunError, config};
 use descriptor::exports::mapwright::plugin::descriptor as wit;
 use mapping::exports::mapwright::plugin::mapping as wit_mapping;
+use reaction::exports::mapwright::plugin::reaction as wit_reaction;
 
 /// Sends a panic's message to the run's log; without it only `unreachable` would be left of it.
 fn keep_panic_message() {
@@ -27,6 +28,7 @@ impl<T: Plugin> wit::Guest for T {
                 .map(|asked| wit::CapabilityRequest {
                     name: asked.name.to_owned(),
                     reason: asked.reason.to_owned(),
+                    optional: asked.optional,
                 })
                 .collect(),
             state_schema: T::STATE_SCHEMA,
@@ -54,5 +56,18 @@ impl<T: Mapping> wit_mapping::Guest for T {
         let config = config::read::<T>(&prepared);
         let mapped = T::map(&event, current.as_ref(), &config)?;
         Ok(wit_mapping::Mapped { kind: mapped.kind, fields: mapped.fields })
+    }
+}
+
+impl<T: Reaction> wit_reaction::Guest for T {
+    fn run(
+        event: Event,
+        before: Option<Record>,
+        after: Option<Record>,
+        prepared: Vec<u8>,
+    ) -> Result<Vec<crate::Effect>, RunError> {
+        keep_panic_message();
+        let config = config::read::<T>(&prepared);
+        Ok(T::react(&event, before.as_ref(), after.as_ref(), &config)?.into())
     }
 }

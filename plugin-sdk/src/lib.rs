@@ -44,6 +44,39 @@
 //! assert_eq!(mapped.text("greeting"), Some("Hello Ada"));
 //! ```
 //!
+//! # A reaction plugin
+//! ```
+//! use mapwright_sdk::{Capability, Effects, Event, Plugin, Reaction, Record, RunError, TaskDraft, export_plugin};
+//!
+//! pub struct Welcome;
+//!
+//! impl Plugin for Welcome {
+//!     type Config = ();
+//!     const NAME: &'static str = "welcome";
+//!     const VERSION: &'static str = "0.1.0";
+//!     const SUMMARY: &'static str = "Asks the team to call each new contact within a day.";
+//!     const EVENTS: &'static [&'static str] = &["ContactCreate"];
+//!     const CAPABILITIES: &'static [Capability] =
+//!         &[Capability::required("crm.tasks.write", "Creates the task to call.")];
+//! }
+//!
+//! impl Reaction for Welcome {
+//!     fn react(event: &Event, _: Option<&Record>, _: Option<&Record>, _: &()) -> Result<Effects, RunError> {
+//!         let tomorrow = event.now + 24 * 3_600_000;
+//!         Ok(Effects::none().keyed("call", TaskDraft::new("Call the new contact", tomorrow)))
+//!     }
+//! }
+//!
+//! export_plugin!(Welcome: reaction);
+//!
+//! let event = mapwright_sdk::testing::contact_event("ContactCreate");
+//! let effects = Welcome::react(&event, None, None, &()).unwrap();
+//! assert_eq!(effects.len(), 1);
+//! ```
+//! Nothing is done by asking: the host checks the effects against what was granted, stores them with the event, and
+//! performs each once. [`crm`], [`rankr`] and [`state`] read; what GHL is asked is fetched by the host, which then runs
+//! the plugin again from the start, so a run must give the same result for the same answers.
+//!
 //! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, `serde` with `derive` and `schemars`.
 //! `mapwright plugin build` makes the `.wasm`, `mapwright plugin check` says whether a host would take it.
 //!
@@ -52,9 +85,11 @@
 //! limit, panics or traps has done nothing; its event becomes a dead letter that can be run again with another version.
 
 mod config;
+mod effects;
 mod fields;
 mod mapping;
 mod plugin;
+mod reads;
 pub mod testing;
 
 /// What `export_plugin!` and the generated code refer to; not for authors.
@@ -63,11 +98,19 @@ pub mod __bindings;
 #[doc(hidden)]
 pub mod __private;
 
-pub use __bindings::imports::mapwright::plugin::types::{
-    Cause, Event, Field, Object, ObjectKind, RankrRecord as Record, RunError, Timestamp, Value,
+pub use __bindings::imports::mapwright::plugin::effects::{
+    Action, AppointmentDraft, AppointmentWrite, ContactDraft, ContactWrite, Effect, Entry, NoteDraft,
+    NoteWrite, OperationCall, RankrEvent, RankrTask, RecordWrite, Schedule, TagsWrite, Target, TaskDraft,
+    TaskWrite, WorkflowRun,
 };
+pub use __bindings::imports::mapwright::plugin::state::{Scope, StateError};
+pub use __bindings::imports::mapwright::plugin::types::{
+    Cause, Event, Field, Object, ObjectKind, RankrRecord as Record, ReadError, RunError, Timestamp, Value,
+};
+pub use effects::{Effects, Reaction};
 pub use mapping::{Mapped, Mapping};
 pub use plugin::{Capability, ConfigError, Plugin, log};
+pub use reads::{crm, rankr, state};
 
 /// Exports a type's implementations as a plugin: `export_plugin!(MyPlugin: mapping)`.
 ///
@@ -96,6 +139,9 @@ macro_rules! __export_one {
     ($plugin:ident mapping) => {
         $crate::__bindings::mapping::export!($plugin with_types_in $crate::__bindings::mapping);
     };
+    ($plugin:ident reaction) => {
+        $crate::__bindings::reaction::export!($plugin with_types_in $crate::__bindings::reaction);
+    };
     ($plugin:ident $other:ident) => {};
 }
 
@@ -110,7 +156,15 @@ macro_rules! __check_one {
         const fn is_mapping<T: $crate::Mapping>() {}
         const _: () = is_mapping::<$plugin>();
     };
+    ($plugin:ident reaction) => {
+        const fn is_reaction<T: $crate::Reaction>() {}
+        const _: () = is_reaction::<$plugin>();
+    };
     ($plugin:ident $other:ident) => {
-        compile_error!(concat!("unknown interface `", stringify!($other), "`: expected `mapping`"));
+        compile_error!(concat!(
+            "unknown interface `",
+            stringify!($other),
+            "`: expected `mapping` or `reaction`"
+        ));
     };
 }

@@ -17,7 +17,8 @@ pub trait Plugin {
     const SUMMARY: &'static str;
     /// Event types it wants, such as `ContactUpdate`; `*` is every type.
     const EVENTS: &'static [&'static str];
-    /// Reads it always needs, made before the run.
+    /// Reads it always needs, made before the run where they are granted: `crm.contact`, `crm.tasks`, `crm.notes`,
+    /// `crm.appointments`, `crm.business-contacts`, each of the event's contact.
     const READS: &'static [&'static str] = &[];
     /// Capabilities it asks for.
     const CAPABILITIES: &'static [Capability] = &[];
@@ -37,6 +38,22 @@ pub struct Capability {
     pub name: &'static str,
     /// Why the plugin needs it.
     pub reason: &'static str,
+    /// Whether the plugin does without it when it is not granted.
+    pub optional: bool,
+}
+
+impl Capability {
+    /// A capability without which the plugin is not activated.
+    #[must_use]
+    pub const fn required(name: &'static str, reason: &'static str) -> Self {
+        Self { name, reason, optional: false }
+    }
+
+    /// A capability the plugin does without when it is not granted.
+    #[must_use]
+    pub const fn optional(name: &'static str, reason: &'static str) -> Self {
+        Self { name, reason, optional: true }
+    }
 }
 
 /// One mistake in a configuration.

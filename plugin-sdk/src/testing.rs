@@ -20,6 +20,17 @@ pub fn take_log() -> Vec<(&'static str, String)> {
     LINES.take()
 }
 
+/// Lets a read of this thread's runs answer; unanswered reads give nothing. The key is the function and its
+/// arguments, such as `tasks contact0000000000001`.
+pub fn answer_objects(key: &str, objects: Vec<Object>) {
+    crate::reads::answer(key, objects);
+}
+
+/// Lets a look-up of [`crate::rankr`] answer: `rankr-id task GHLID` or `ghl-id task RANKRID`.
+pub fn answer_id(key: &str, id: &str) {
+    crate::reads::answer_id(key, id);
+}
+
 /// The configuration as a run would get it, or the mistakes that `prepare` would answer.
 ///
 /// # Errors

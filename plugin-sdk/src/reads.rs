@@ -1,0 +1,213 @@
+//! Reads: from GHL, from Rankr's side of the host, and from the plugin's own memory.
+//!
+//! In a plugin they call the host; natively they give what the test said they answer.
+
+use crate::Object;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+struct Fake {
+    objects: BTreeMap<String, Vec<Object>>,
+    ids: BTreeMap<String, String>,
+    #[cfg(not(target_family = "wasm"))]
+    state: BTreeMap<String, Vec<u8>>,
+}
+
+thread_local! {
+    static FAKE: RefCell<Fake> = RefCell::default();
+}
+
+pub(crate) fn answer(key: &str, objects: Vec<Object>) {
+    FAKE.with_borrow_mut(|fake| fake.objects.insert(key.to_owned(), objects));
+}
+
+pub(crate) fn answer_id(key: &str, id: &str) {
+    FAKE.with_borrow_mut(|fake| fake.ids.insert(key.to_owned(), id.to_owned()));
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn known(key: &str) -> Vec<Object> {
+    FAKE.with_borrow(|fake| fake.objects.get(key).cloned().unwrap_or_default())
+}
+
+/// Reads from GHL.
+pub mod crm {
+    use crate::{Object, ReadError};
+
+    #[cfg(target_family = "wasm")]
+    use crate::__bindings::imports::mapwright::plugin::crm as host;
+
+    macro_rules! reads {
+        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> one;)*) => {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// Not granted, or refused by GHL for good.
+            pub fn $name($($argument: &str),+) -> Result<Option<Object>, ReadError> {
+                #[cfg(target_family = "wasm")]
+                return host::$name($($argument),+);
+                #[cfg(not(target_family = "wasm"))]
+                Ok(super::known(&[stringify!($name), $($argument),+].join(" ")).into_iter().next())
+            }
+        )*};
+        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> all;)*) => {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// Not granted, or refused by GHL for good.
+            pub fn $name($($argument: &str),+) -> Result<Vec<Object>, ReadError> {
+                #[cfg(target_family = "wasm")]
+                return host::$name($($argument),+);
+                #[cfg(not(target_family = "wasm"))]
+                Ok(super::known(&[stringify!($name), $($argument),+].join(" ")))
+            }
+        )*};
+    }
+
+    reads! {
+        /// A contact.
+        contact(id) -> one;
+        /// One task of a contact.
+        task(contact, id) -> one;
+        /// One note of a contact.
+        note(contact, id) -> one;
+    }
+    reads! {
+        /// The contacts of a business.
+        business_contacts(business) -> all;
+        /// A contact's tasks.
+        tasks(contact) -> all;
+        /// A contact's notes.
+        notes(contact) -> all;
+        /// A contact's appointments.
+        appointments(contact) -> all;
+    }
+
+    /// Contacts whose e-mail or else phone is this.
+    ///
+    /// # Errors
+    /// Not granted, or refused by GHL for good.
+    pub fn find_contacts(email: Option<&str>, phone: Option<&str>) -> Result<Vec<Object>, ReadError> {
+        #[cfg(target_family = "wasm")]
+        return host::find_contacts(email, phone);
+        #[cfg(not(target_family = "wasm"))]
+        Ok(super::known(&["find_contacts", email.unwrap_or("-"), phone.unwrap_or("-")].join(" ")))
+    }
+}
+
+/// Reads from Rankr's side of the host.
+pub mod rankr {
+    #[cfg(target_family = "wasm")]
+    use crate::__bindings::imports::mapwright::plugin::rankr as host;
+    use crate::{ObjectKind, ReadError, Record};
+
+    /// A record, by Rankr's id.
+    ///
+    /// # Errors
+    /// Not granted.
+    pub fn record(kind: ObjectKind, id: &str) -> Result<Option<Record>, ReadError> {
+        #[cfg(target_family = "wasm")]
+        return host::record_of(kind, id);
+        #[cfg(not(target_family = "wasm"))]
+        Ok(super::known(&format!("record {} {id}", word(kind))).into_iter().next().map(|object| Record {
+            kind,
+            id: id.to_owned(),
+            fields: object.fields,
+        }))
+    }
+
+    /// Rankr's id of what GHL calls by that id.
+    ///
+    /// # Errors
+    /// Not granted.
+    pub fn rankr_id(kind: ObjectKind, ghl_id: &str) -> Result<Option<String>, ReadError> {
+        #[cfg(target_family = "wasm")]
+        return host::rankr_id(kind, ghl_id);
+        #[cfg(not(target_family = "wasm"))]
+        Ok(id(&format!("rankr-id {} {ghl_id}", word(kind))))
+    }
+
+    /// GHL's id of what Rankr calls by that id.
+    ///
+    /// # Errors
+    /// Not granted.
+    pub fn ghl_id(kind: ObjectKind, rankr_id: &str) -> Result<Option<String>, ReadError> {
+        #[cfg(target_family = "wasm")]
+        return host::ghl_id(kind, rankr_id);
+        #[cfg(not(target_family = "wasm"))]
+        Ok(id(&format!("ghl-id {} {rankr_id}", word(kind))))
+    }
+
+    /// The newest timeline entries of the event's contact, newest first, as JSON texts; at most 100.
+    ///
+    /// # Errors
+    /// Not granted.
+    pub fn timeline(limit: u32) -> Result<Vec<String>, ReadError> {
+        #[cfg(target_family = "wasm")]
+        return host::timeline(limit);
+        #[cfg(not(target_family = "wasm"))]
+        {
+            let _no_timeline_natively = limit;
+            Ok(Vec::new())
+        }
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn id(key: &str) -> Option<String> {
+        super::FAKE.with_borrow(|fake| fake.ids.get(key).cloned())
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn word(kind: ObjectKind) -> &'static str {
+        match kind {
+            ObjectKind::Contact => "contact",
+            ObjectKind::Task => "task",
+            ObjectKind::Note => "note",
+            ObjectKind::Appointment => "appointment",
+            ObjectKind::Opportunity => "opportunity",
+            ObjectKind::Message => "message",
+            ObjectKind::Other => "other",
+        }
+    }
+}
+
+/// What the plugin remembers from run to run; written with the event, or not at all.
+pub mod state {
+    #[cfg(target_family = "wasm")]
+    use crate::__bindings::imports::mapwright::plugin::state as host;
+    use crate::{Scope, StateError};
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// Not granted, or the event has no contact.
+    pub fn get(scope: Scope, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        #[cfg(target_family = "wasm")]
+        return host::get(scope, key);
+        #[cfg(not(target_family = "wasm"))]
+        Ok(super::FAKE.with_borrow(|fake| fake.state.get(&place(scope, key)).cloned()))
+    }
+
+    /// Sets a key's value (at most 64 KiB), or removes it.
+    ///
+    /// # Errors
+    /// Not granted, the event has no contact, or the value is too large.
+    pub fn set(scope: Scope, key: &str, value: Option<&[u8]>) -> Result<(), StateError> {
+        #[cfg(target_family = "wasm")]
+        return host::set(scope, key, value);
+        #[cfg(not(target_family = "wasm"))]
+        super::FAKE.with_borrow_mut(|fake| {
+            match value {
+                Some(value) => fake.state.insert(place(scope, key), value.to_vec()),
+                None => fake.state.remove(&place(scope, key)),
+            };
+            Ok(())
+        })
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn place(scope: Scope, key: &str) -> String {
+        format!("{scope:?} {key}")
+    }
+}
