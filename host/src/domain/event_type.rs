@@ -5,6 +5,7 @@
 
 use super::event::{EventKind, ObjectKind};
 use super::ids::GhlId;
+use super::value::{Fields, Value};
 use serde::Deserialize;
 
 /// What is known of an event type.
@@ -106,6 +107,19 @@ impl Envelope {
                 .or(self.contact_snapshot.as_ref().and_then(|it| it.id.as_deref()))
         };
         id.filter(|id| !id.is_empty()).map(GhlId::from)
+    }
+}
+
+/// The stem of custom fields' names: each is kept as `customFields.ID`.
+pub const CUSTOM_FIELDS: &str = "customFields";
+
+/// `[{id, value}]`, also with `field_value` or `fieldValue`, to one field each.
+pub fn flatten_custom_fields(list: &serde_json::Value, fields: &mut Fields) {
+    for item in list.as_array().into_iter().flatten() {
+        let value = ["value", "field_value", "fieldValue"].into_iter().find_map(|name| item.get(name));
+        if let (Some(id), Some(value)) = (item.get("id").and_then(serde_json::Value::as_str), value) {
+            fields.insert(format!("{CUSTOM_FIELDS}.{id}"), Value::from(value.clone()));
+        }
     }
 }
 

@@ -86,6 +86,28 @@ text_id! {
     Lane;
 }
 
+/// 16 bytes that are the same for the same parts: what tells a delivery that came before from a new one.
+#[must_use]
+pub fn dedupe_key(parts: &[&str]) -> [u8; 16] {
+    use aws_lc_rs::digest::{Context, SHA256};
+    let mut hash = Context::new(&SHA256);
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            hash.update(b"\0");
+        }
+        hash.update(part.as_bytes());
+    }
+    hash.finish().as_ref().first_chunk::<16>().copied().unwrap_or_default()
+}
+
+impl Lane {
+    /// The lane of a contact.
+    #[must_use]
+    pub fn of_contact(connection: &ConnectionId, contact: &GhlId) -> Self {
+        Self::new(format!("{connection}/contact:{contact}"))
+    }
+}
+
 /// The place of an event in the order of ingest; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -3,17 +3,21 @@
 //! Every room may use it; it does no I/O and knows no other room. The one thing of the world it
 //! touches is the clock in [`time`].
 
+pub mod effect;
 pub mod event;
 pub mod event_type;
 pub mod ids;
+pub mod read;
 pub mod time;
 pub mod value;
 
+pub use effect::{Action, Effect, EffectClass, LocalEffect, OWN_DELETION, RemoteEffect, RemoteOp, Target};
 pub use event::{Cause, Event, EventKind, ObjectKind, ObjectRef};
-pub use event_type::{Envelope, EventShape, shape_of};
+pub use event_type::{CUSTOM_FIELDS, Envelope, EventShape, flatten_custom_fields, shape_of};
 pub use ids::{
     AppId, AssignmentId, CompanyId, ConnectionId, GhlId, Lane, LocationId, PluginName, RankrId, RunId,
-    Sequence, TenantId, VersionId,
+    Sequence, TenantId, VersionId, dedupe_key,
 };
+pub use read::{Answers, ReadAnswer, ReadObject, ReadRequest, StateWrite};
 pub use time::{Clock, ClockRate, Timestamp};
 pub use value::{Fields, Value};
