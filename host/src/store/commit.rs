@@ -1,6 +1,9 @@
 //! What one event's end writes: its state, runs, mirror, records, links, timeline and dead letters, all or
 //! nothing, many events to a commit.
 
+use super::effects::{self, AnsweredRow, EffectMark, EffectRow};
+use super::inbox::{self, Appended, InboxRow};
+use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
 use crate::domain::{
@@ -172,6 +175,22 @@ pub struct EventCommit {
     pub timeline: Vec<TimelineRow>,
     /// Final failures.
     pub dead_letters: Vec<DeadLetterRow>,
+    /// The plans' effects.
+    pub effects: Vec<EffectRow>,
+    /// What became of effects.
+    pub marks: Vec<EffectMark>,
+    /// What GHL answered to our writes.
+    pub answered: Vec<AnsweredRow>,
+    /// What plugins remember.
+    pub state: Vec<StateRow>,
+    /// Later runs, and those that are not to be any more.
+    pub schedules: Vec<ScheduleRow>,
+    /// Events for Rankr.
+    pub rankr_events: Vec<RankrEventRow>,
+    /// What the runs were answered.
+    pub reads: Vec<RunReadRow>,
+    /// Events this commit causes.
+    pub inbox: Vec<InboxRow>,
 }
 
 const EVENTS: Shape = Shape {
@@ -292,32 +311,40 @@ fn bind_dead_letter(row: &DeadLetterRow, to: &mut Binder) {
         .add(row.at.millis());
 }
 
-/// Writes all commits in the caller's transaction, table by table. Two commits of a group never touch the
-/// same row twice in one statement: the pipeline has one run of a lane under way at a time.
+/// Writes all commits in the caller's transaction, table by table; gives the greatest sequence of the events they
+/// caused. Two commits of a group never touch the same record: the pipeline has one run of a lane under way at a time.
 pub(super) async fn write_all(
     connection: &mut Connection,
     commits: &[EventCommit],
-) -> Result<(), StoreError> {
-    if commits.is_empty() {
-        return Ok(());
-    }
-    let all = |part: fn(&EventCommit) -> usize| commits.iter().map(part).sum::<usize>();
-    macro_rules! write {
+) -> Result<Option<i64>, StoreError> {
+    macro_rules! insert {
         ($part:ident, $shape:expr, $bind:expr) => {
-            if all(|commit| commit.$part.len()) > 0 {
-                let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.$part).collect();
-                rows::insert(connection, $shape, &rows, |row, to| $bind(row, to)).await?;
-            }
+            let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.$part).collect();
+            rows::insert(connection, $shape, &rows, |row, to| $bind(row, to)).await?;
         };
     }
-    write!(events, EVENTS, bind_event);
-    write!(runs, RUNS, bind_run);
-    write!(mirror, MIRROR, bind_mirror);
-    write!(records, RECORDS, bind_record);
-    write!(links, LINKS, bind_link);
-    write!(timeline, TIMELINE, bind_timeline);
-    write!(dead_letters, DEAD_LETTERS, bind_dead_letter);
-    Ok(())
+    macro_rules! write {
+        ($part:ident, $write:path) => {
+            let rows: Vec<_> = commits.iter().flat_map(|commit| &commit.$part).collect();
+            $write(connection, &rows).await?;
+        };
+    }
+    insert!(events, EVENTS, bind_event);
+    insert!(runs, RUNS, bind_run);
+    insert!(mirror, MIRROR, bind_mirror);
+    insert!(records, RECORDS, bind_record);
+    insert!(links, LINKS, bind_link);
+    insert!(timeline, TIMELINE, bind_timeline);
+    insert!(dead_letters, DEAD_LETTERS, bind_dead_letter);
+    write!(effects, effects::insert);
+    write!(marks, effects::mark);
+    write!(answered, effects::answered);
+    write!(state, memory::put_state);
+    write!(schedules, memory::put_schedules);
+    write!(rankr_events, memory::put_rankr_events);
+    write!(reads, memory::put_reads);
+    let caused: Vec<InboxRow> = commits.iter().flat_map(|commit| commit.inbox.iter().cloned()).collect();
+    Ok(inbox::append_all(connection, &caused).await?.iter().map(Appended::sequence).max())
 }
 
 impl Store {

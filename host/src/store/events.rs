@@ -44,9 +44,6 @@ const LISTING: &str = "SELECT i.sequence, i.tenant, i.connection, i.event_type, 
     coalesce(e.attempts, 0) AS attempts FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
     WHERE i.sequence > $1 AND ($2 IS NULL OR i.tenant = $2) ORDER BY i.sequence LIMIT $3";
 
-/// An event that had not ended when it was read, for the feeder.
-pub type OpenEvent = SlimEvent;
-
 const OPEN: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
     e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
     WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $2";
@@ -93,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_events(&self, after: Sequence, limit: i64) -> Result<Vec<OpenEvent>, StoreError> {
+    pub async fn open_events(&self, after: Sequence, limit: i64) -> Result<Vec<SlimEvent>, StoreError> {
         let rows = sqlx::query(OPEN).bind(after.0).bind(limit).fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| {

@@ -6,9 +6,12 @@
 
 mod apps;
 mod commit;
+mod credentials;
+mod effects;
 mod error;
 mod events;
 mod inbox;
+mod memory;
 mod open;
 mod plugins;
 mod records;
@@ -21,9 +24,12 @@ pub use apps::{AppRow, ConnectionRow, TenantRow};
 pub use commit::{
     DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
+pub use credentials::CredentialRow;
+pub use effects::{AnsweredRow, EffectListing, EffectMark, EffectRow, MadeBy, OpenEffect};
 pub use error::StoreError;
-pub use events::{EventListing, OpenEvent};
+pub use events::EventListing;
 pub use inbox::{Appended, BodyRow, InboxRow, SlimEvent};
+pub use memory::{RankrEventListing, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 pub use open::{Store, StoreSettings, Synchronous};
 pub use plugins::{ActivationRow, VersionRow};
 pub use records::{LoadedContext, ObjectKey, RecordListing};

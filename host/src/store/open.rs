@@ -2,7 +2,6 @@
 
 use super::error::StoreError;
 use super::writer::{Writer, WriterHandle};
-use crate::domain::Clock;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use std::fs::File;
@@ -55,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// When another process holds it, or it can't be opened or migrated.
-    pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Self, StoreError> {
+    pub async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&settings.folder)
             .map_err(|cause| StoreError::File { path: settings.folder.clone(), cause })?;
         let lock = lock(&settings.folder.join("mapwright.lock"))?;
@@ -84,7 +83,7 @@ impl Store {
             .max_connections(settings.readers.max(1))
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let writer = Writer::start(connection, clock.clone());
+        let writer = Writer::start(connection);
         Ok(Self { writer, readers, _lock: Arc::new(lock) })
     }
 

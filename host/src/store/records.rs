@@ -24,8 +24,12 @@ pub struct ObjectKey {
 pub struct LoadedContext {
     /// The mirror's stamped fields, JSON, and when the object was deleted.
     pub mirror: Option<(String, Option<Timestamp>)>,
+    /// GHL's id of its contact, as far as it is known.
+    pub contact: Option<GhlId>,
     /// What GHL answered to our last writes, JSON.
     pub answered: Option<String>,
+    /// Since when something is being made on this contact by one of our writes.
+    pub making_since: Option<Timestamp>,
     /// Rankr's id, if it is linked.
     pub rankr_id: Option<RankrId>,
     /// The record's fields and provenance, JSON, and when it was deleted.
@@ -55,7 +59,9 @@ pub struct RecordListing {
     pub deleted_at: Option<String>,
 }
 
-const CONTEXT: &str = "SELECT k.key, m.fields, m.deleted_at, m.answered, l.rankr_id, r.fields, r.provenance, r.deleted_at \
+const CONTEXT: &str = "SELECT k.key, m.fields, m.deleted_at, m.answered, l.rankr_id, r.fields, r.provenance, r.deleted_at, \
+    m.contact, CASE k.value ->> 2 WHEN 'contact' THEN (SELECT min(e.sending_at) FROM effects e WHERE e.state = 'sending' \
+        AND e.connection = k.value ->> 1 AND e.contact = k.value ->> 3 AND e.makes = 1) END \
     FROM json_each($1) k \
     LEFT JOIN mirror m ON m.connection = k.value ->> 1 AND m.kind = k.value ->> 2 AND m.ghl_id = k.value ->> 3 \
     LEFT JOIN links l ON l.tenant = k.value ->> 0 AND l.kind = k.value ->> 2 AND l.connection = k.value ->> 1 \
@@ -98,7 +104,9 @@ impl Store {
             let record_deleted: Option<i64> = row.try_get(7)?;
             let context = LoadedContext {
                 mirror: mirror_fields.map(|fields| (fields, mirror_deleted.map(Timestamp::from_millis))),
+                contact: row.try_get::<Option<String>, _>(8)?.map(GhlId::from),
                 answered: row.try_get(3)?,
+                making_since: row.try_get::<Option<i64>, _>(9)?.map(Timestamp::from_millis),
                 rankr_id: row.try_get::<Option<String>, _>(4)?.map(RankrId::from),
                 record: record_fields.zip(provenance).map(|(fields, provenance)| {
                     (fields, provenance, record_deleted.map(Timestamp::from_millis))

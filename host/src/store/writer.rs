@@ -5,8 +5,8 @@
 
 use super::commit::{self, EventCommit};
 use super::inbox::{self, Appended, InboxRow};
+use super::memory::Versions;
 use super::{Connection, StoreError};
-use crate::domain::Clock;
 use sqlx::Connection as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -90,6 +90,15 @@ impl WriterHandle {
     }
 }
 
+/// What a group came to.
+struct Written {
+    appended: Vec<Appended>,
+    /// For each commit whether it was written, or its run had read what was changed meanwhile.
+    admitted: Vec<bool>,
+    /// The greatest sequence the inbox has now.
+    last: Option<i64>,
+}
+
 /// The task's own state.
 pub(super) struct Writer {
     connection: Connection,
@@ -98,7 +107,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task; it ends when it is closed or its last handle is dropped.
-    pub(super) fn start(connection: Connection, _clock: Clock) -> WriterHandle {
+    pub(super) fn start(connection: Connection) -> WriterHandle {
         let (jobs, mut queue) = mpsc::channel(QUEUE);
         let (appended, following) = watch::channel(0);
         let mut writer = Self { connection, appended };
@@ -137,20 +146,14 @@ impl Writer {
             }
         }
         if !rows.is_empty() || !commits.is_empty() {
-            match self.write_group(&rows, &commits).await {
-                Ok(appended) => {
-                    if let Some(last) = appended.iter().map(Appended::sequence).max() {
-                        self.appended.send_if_modified(|current| {
-                            let more = last > *current;
-                            *current = last.max(*current);
-                            more
-                        });
-                    }
-                    for (reply, appended) in row_replies.into_iter().zip(appended) {
+            match self.write_group(&rows, commits).await {
+                Ok(written) => {
+                    self.tell(written.last);
+                    for (reply, appended) in row_replies.into_iter().zip(written.appended) {
                         drop(reply.send(Ok(appended)));
                     }
-                    for reply in commit_replies {
-                        drop(reply.send(Ok(())));
+                    for (reply, admitted) in commit_replies.into_iter().zip(written.admitted) {
+                        drop(reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) }));
                     }
                 }
                 Err(error) => Self::fail(error, row_replies, commit_replies),
@@ -178,17 +181,38 @@ impl Writer {
         }
     }
 
+    /// Tells those who follow the inbox how far it goes now.
+    fn tell(&self, last: Option<i64>) {
+        let Some(last) = last else { return };
+        self.appended.send_if_modified(|current| {
+            let more = last > *current;
+            *current = last.max(*current);
+            more
+        });
+    }
+
     async fn write_group(
         &mut self,
         rows: &[InboxRow],
-        commits: &[EventCommit],
-    ) -> Result<Vec<Appended>, StoreError> {
+        commits: Vec<EventCommit>,
+    ) -> Result<Written, StoreError> {
         let mut transaction = self.connection.begin().await?;
         let appended = inbox::append_all(&mut transaction, rows).await?;
-        commit::write_all(&mut transaction, commits).await?;
+        let mut versions = Versions::default();
+        let mut admitted = Vec::with_capacity(commits.len());
+        let mut to_write = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let admit = commit.state.is_empty() || versions.admit(&mut transaction, &commit.state).await?;
+            admitted.push(admit);
+            if admit {
+                to_write.push(commit);
+            }
+        }
+        let caused = commit::write_all(&mut transaction, &to_write).await?;
         crate::config::failpoint("inside-commit");
         transaction.commit().await?;
-        Ok(appended)
+        let last = appended.iter().map(Appended::sequence).chain(caused).max();
+        Ok(Written { appended, admitted, last })
     }
 
     async fn write_one(&mut self, work: Work) -> Result<(), StoreError> {

@@ -1,0 +1,521 @@
+//! Effects: the stored plans, and the outbox of those that wait for GHL.
+
+use super::rows::{self, Binder, Shape};
+use super::{Connection, Store, StoreError};
+use crate::domain::{
+    AssignmentId, Cause, ConnectionId, EffectClass, GhlId, Lane, RankrId, Sequence, TenantId, Timestamp,
+    VersionId,
+};
+use serde::Serialize;
+use sqlx::Row as _;
+
+/// An effect as it is planned.
+#[derive(Clone, Debug)]
+pub struct EffectRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Through which connection it is done.
+    pub connection: ConnectionId,
+    /// Which assignment asked for it.
+    pub assignment: AssignmentId,
+    /// Which version.
+    pub version: VersionId,
+    /// On which event.
+    pub sequence: Sequence,
+    /// The same for the same effect, however often it is planned.
+    pub effect_key: String,
+    /// The author's name for it.
+    pub author_key: Option<String>,
+    /// The lane whose order it keeps.
+    pub lane: Lane,
+    /// GHL's id of the event's contact.
+    pub contact: Option<GhlId>,
+    /// The event's cause.
+    pub cause: Cause,
+    /// What is to be done, its word.
+    pub op: &'static str,
+    /// How often it may be sent; none for local ones.
+    pub class: Option<EffectClass>,
+    /// Whether it makes an object in GHL.
+    pub makes: bool,
+    /// What is to be done, JSON.
+    pub content: String,
+    /// The effect whose result it names.
+    pub after_key: Option<String>,
+    /// How it stands: `waiting`, `done` or `refused`.
+    pub state: &'static str,
+    /// Why it is refused.
+    pub detail: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+const EFFECTS: Shape = Shape {
+    head: "INSERT INTO effects (tenant, connection, assignment, version, sequence, effect_key, author_key, lane, contact, \
+           cause, op, class, makes, content, after_key, state, attempts, detail, created_at, ended_at)",
+    columns: 20,
+    tail: "ON CONFLICT (effect_key) DO NOTHING",
+};
+
+fn bind(row: &EffectRow, to: &mut Binder) {
+    to.add(row.tenant.as_str().to_owned())
+        .add(row.connection.as_str().to_owned())
+        .add(row.assignment.as_str().to_owned())
+        .add(row.version.as_str().to_owned())
+        .add(row.sequence.0)
+        .add(row.effect_key.clone())
+        .add(row.author_key.clone())
+        .add(row.lane.as_str().to_owned())
+        .add(row.contact.as_ref().map(|id| id.as_str().to_owned()))
+        .add(row.cause.as_str())
+        .add(row.op)
+        .add(row.class.map(EffectClass::as_str))
+        .add(i64::from(row.makes))
+        .add(row.content.clone())
+        .add(row.after_key.clone())
+        .add(row.state)
+        .add(0_i64)
+        .add(row.detail.clone())
+        .add(row.at.millis())
+        .add((row.state != "waiting").then(|| row.at.millis()));
+}
+
+/// Writes plans in the caller's transaction.
+pub(super) async fn insert(connection: &mut Connection, rows: &[&EffectRow]) -> Result<(), StoreError> {
+    rows::insert(connection, EFFECTS, rows, |row, to| bind(row, to)).await
+}
+
+/// How a sent effect ended, or that it goes on.
+#[derive(Clone, Debug)]
+pub enum EffectMark {
+    /// It is about to be sent, for the given time.
+    Sending {
+        /// Which.
+        id: i64,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is tried again then.
+    Waiting {
+        /// Which.
+        id: i64,
+        /// When.
+        until: Timestamp,
+        /// Whether the try counts.
+        counts: bool,
+        /// Why.
+        detail: String,
+    },
+    /// It has ended.
+    Ended {
+        /// Which.
+        id: i64,
+        /// `done`, `refused`, `dead`, `unclear`, or `held` until what it names is settled.
+        state: &'static str,
+        /// GHL's id of what it made or changed.
+        ghl_id: Option<GhlId>,
+        /// Why it did not end well.
+        detail: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Marks effects in the caller's transaction.
+pub(super) async fn mark(connection: &mut Connection, marks: &[&EffectMark]) -> Result<(), StoreError> {
+    for mark in marks {
+        let query = match mark {
+            EffectMark::Sending { id, at } => sqlx::query(
+                "UPDATE effects SET state = 'sending', sending_at = $2, attempts = attempts + 1 \
+                 WHERE id = $1 AND state IN ('waiting', 'sending')",
+            )
+            .bind(*id)
+            .bind(at.millis()),
+            EffectMark::Waiting { id, until, counts, detail } => sqlx::query(
+                "UPDATE effects SET state = 'waiting', next_at = $2, attempts = attempts - $3, detail = $4 \
+                 WHERE id = $1 AND state IN ('waiting', 'sending')",
+            )
+            .bind(*id)
+            .bind(until.millis())
+            .bind(i64::from(!*counts))
+            .bind(detail.clone()),
+            EffectMark::Ended { id, state, ghl_id, detail, at } => sqlx::query(
+                "UPDATE effects SET state = $2, ghl_id = coalesce($3, ghl_id), detail = $4, ended_at = $5, next_at = NULL \
+                 WHERE id = $1 AND state IN ('waiting', 'sending', 'unclear')",
+            )
+            .bind(*id)
+            .bind(*state)
+            .bind(ghl_id.as_ref().map(|id| id.as_str().to_owned()))
+            .bind(detail.clone())
+            .bind((*state != "held").then(|| at.millis())),
+        };
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What GHL answered to one of our writes, kept beside the mirror until its echo came.
+#[derive(Clone, Debug)]
+pub struct AnsweredRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// What kind of object.
+    pub kind: crate::domain::ObjectKind,
+    /// GHL's id.
+    pub ghl_id: GhlId,
+    /// GHL's id of its contact.
+    pub contact: Option<GhlId>,
+    /// A JSON merge patch (RFC 7396) of what is kept.
+    pub patch: String,
+}
+
+/// Merges answers in the caller's transaction.
+pub(super) async fn answered(connection: &mut Connection, rows: &[&AnsweredRow]) -> Result<(), StoreError> {
+    for row in rows {
+        sqlx::query(
+            "INSERT INTO mirror (tenant, connection, kind, ghl_id, contact, fields, answered) \
+             VALUES ($1, $2, $3, $4, $5, '{}', json_patch('{}', $6)) ON CONFLICT (connection, kind, ghl_id) DO UPDATE SET \
+             contact = coalesce(mirror.contact, excluded.contact), answered = json_patch(coalesce(mirror.answered, '{}'), $6)",
+        )
+        .bind(row.tenant.as_str().to_owned())
+        .bind(row.connection.as_str().to_owned())
+        .bind(row.kind.as_str())
+        .bind(row.ghl_id.as_str().to_owned())
+        .bind(row.contact.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(row.patch.clone())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// An effect at the head of its lane, ready to be looked at.
+#[derive(Clone, Debug)]
+pub struct OpenEffect {
+    /// Its number.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Through which connection it is done.
+    pub connection: ConnectionId,
+    /// Which assignment asked for it.
+    pub assignment: AssignmentId,
+    /// On which event.
+    pub sequence: Sequence,
+    /// The same for the same effect.
+    pub effect_key: String,
+    /// The author's name for it.
+    pub author_key: Option<String>,
+    /// The lane whose order it keeps.
+    pub lane: Lane,
+    /// GHL's id of the event's contact.
+    pub contact: Option<GhlId>,
+    /// The event's cause.
+    pub cause: Cause,
+    /// What is to be done, JSON.
+    pub content: String,
+    /// The effect whose result it names.
+    pub after_key: Option<String>,
+    /// Whether it was being sent when the process ended.
+    pub sending_since: Option<Timestamp>,
+    /// Tries so far.
+    pub attempts: i64,
+    /// When it is due.
+    pub due: Option<Timestamp>,
+    /// When it was planned.
+    pub created_at: Timestamp,
+}
+
+const HEADS: &str = "SELECT id, tenant, connection, assignment, sequence, effect_key, author_key, lane, contact, cause, \
+    content, after_key, CASE state WHEN 'sending' THEN sending_at END, attempts, next_at, created_at FROM effects e \
+    WHERE state IN ('waiting', 'sending') AND NOT EXISTS (SELECT 1 FROM effects ahead WHERE ahead.lane = e.lane \
+    AND ahead.id < e.id AND ahead.state IN ('waiting', 'sending')) ORDER BY id LIMIT $1";
+
+/// An effect as the API shows it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct EffectListing {
+    /// Its number, growing as plans are stored.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: String,
+    /// The event it was planned on.
+    pub sequence: i64,
+    /// Which assignment asked for it.
+    pub assignment: String,
+    /// The same for the same effect.
+    pub effect_key: String,
+    /// GHL's id of the event's contact.
+    pub contact: Option<String>,
+    /// What is to be done: `create_task` and so on.
+    pub op: String,
+    /// `repeatable`, `findable` or `blind`; absent for what is done here.
+    pub class: Option<String>,
+    /// `waiting`, `sending`, `done`, `refused`, `dead` or `unclear`.
+    pub state: String,
+    /// Tries so far.
+    pub attempts: i64,
+    /// GHL's id of what it made or changed.
+    pub ghl_id: Option<String>,
+    /// Why it did not end well, or waits.
+    pub detail: Option<String>,
+    /// When it was planned, RFC 3339.
+    pub created_at: String,
+    /// When it ended, RFC 3339.
+    pub ended_at: Option<String>,
+}
+
+const LISTING: &str = "SELECT id, tenant, sequence, assignment, effect_key, contact, op, class, state, attempts, ghl_id, \
+    detail, created_at, ended_at FROM effects WHERE tenant = $1 AND ($2 IS NULL OR state = $2) \
+    AND ($3 IS NULL OR sequence = $3) AND id > $4 ORDER BY id LIMIT $5";
+
+/// What is known of an effect that another names.
+#[derive(Clone, Debug)]
+pub struct MadeBy {
+    /// How it stands.
+    pub state: String,
+    /// GHL's id of what it made.
+    pub ghl_id: Option<GhlId>,
+    /// GHL's id of the contact it was planned on.
+    pub contact: Option<GhlId>,
+}
+
+impl Store {
+    /// The first open effect of each lane, oldest first. Cross-tenant: the outbox works for all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn outbox_heads(&self, limit: i64) -> Result<Vec<OpenEffect>, StoreError> {
+        let rows = sqlx::query(HEADS).bind(limit).fetch_all(&self.readers).await?;
+        rows.iter()
+            .map(|row| {
+                let cause: String = row.try_get(9)?;
+                Ok(OpenEffect {
+                    id: row.try_get(0)?,
+                    tenant: TenantId::from(row.try_get::<String, _>(1)?),
+                    connection: ConnectionId::from(row.try_get::<String, _>(2)?),
+                    assignment: AssignmentId::from(row.try_get::<String, _>(3)?),
+                    sequence: Sequence(row.try_get(4)?),
+                    effect_key: row.try_get(5)?,
+                    author_key: row.try_get(6)?,
+                    lane: Lane::from(row.try_get::<String, _>(7)?),
+                    contact: row.try_get::<Option<String>, _>(8)?.map(GhlId::from),
+                    cause: Cause::parse(&cause)
+                        .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
+                    content: row.try_get(10)?,
+                    after_key: row.try_get(11)?,
+                    sending_since: row.try_get::<Option<i64>, _>(12)?.map(Timestamp::from_millis),
+                    attempts: row.try_get(13)?,
+                    due: row.try_get::<Option<i64>, _>(14)?.map(Timestamp::from_millis),
+                    created_at: Timestamp::from_millis(row.try_get(15)?),
+                })
+            })
+            .collect()
+    }
+
+    /// How many effects wait or are being sent. Cross-tenant: for operators.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_open_effects(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM effects WHERE state IN ('waiting', 'sending')")
+            .fetch_one(&self.readers)
+            .await?)
+    }
+
+    /// A page of a tenant's effects in the order of planning, after the given number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_effects(
+        &self,
+        tenant: &TenantId,
+        state: Option<&str>,
+        sequence: Option<i64>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<EffectListing>, StoreError> {
+        let rows = sqlx::query(LISTING)
+            .bind(tenant.as_str().to_owned())
+            .bind(state.map(str::to_owned))
+            .bind(sequence)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(EffectListing {
+                    id: row.try_get(0)?,
+                    tenant: row.try_get(1)?,
+                    sequence: row.try_get(2)?,
+                    assignment: row.try_get(3)?,
+                    effect_key: row.try_get(4)?,
+                    contact: row.try_get(5)?,
+                    op: row.try_get(6)?,
+                    class: row.try_get(7)?,
+                    state: row.try_get(8)?,
+                    attempts: row.try_get(9)?,
+                    ghl_id: row.try_get(10)?,
+                    detail: row.try_get(11)?,
+                    created_at: Timestamp::from_millis(row.try_get(12)?).to_rfc3339(),
+                    ended_at: row
+                        .try_get::<Option<i64>, _>(13)?
+                        .map(|at| Timestamp::from_millis(at).to_rfc3339()),
+                })
+            })
+            .collect()
+    }
+
+    /// How the effect of that key stands. Cross-tenant: the key names event and assignment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn effect_by_key(&self, effect_key: &str) -> Result<Option<MadeBy>, StoreError> {
+        let row: Option<(String, Option<String>, Option<String>)> =
+            sqlx::query_as("SELECT state, ghl_id, contact FROM effects WHERE effect_key = $1")
+                .bind(effect_key.to_owned())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(row.map(|(state, ghl_id, contact)| MadeBy {
+            state,
+            ghl_id: ghl_id.map(GhlId::from),
+            contact: contact.map(GhlId::from),
+        }))
+    }
+
+    /// The key of the newest making effect with that author's key by this assignment in this lane. Cross-tenant: an
+    /// assignment is one tenant's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_made_by(
+        &self,
+        assignment: &AssignmentId,
+        lane: &Lane,
+        author_key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT effect_key FROM effects WHERE assignment = $1 AND lane = $2 AND author_key = $3 AND makes = 1 \
+             AND state <> 'refused' ORDER BY id DESC LIMIT 1",
+        )
+        .bind(assignment.as_str().to_owned())
+        .bind(lane.as_str().to_owned())
+        .bind(author_key.to_owned())
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
+    /// Remote effects of an assignment on a contact since then. Cross-tenant: an assignment is one tenant's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_recent_effects(
+        &self,
+        assignment: &AssignmentId,
+        contact: &GhlId,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT count(*) FROM effects WHERE assignment = $1 AND contact = $2 AND created_at > $3 \
+             AND class IS NOT NULL AND state <> 'refused'",
+        )
+        .bind(assignment.as_str().to_owned())
+        .bind(contact.as_str().to_owned())
+        .bind(since.millis())
+        .fetch_one(&self.readers)
+        .await?)
+    }
+
+    /// When the oldest create of a contact with this e-mail or phone that is being sent now was begun.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn contact_create_sending(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        (email, phone): (Option<&str>, Option<&str>),
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT min(sending_at) FROM effects WHERE state = 'sending' AND connection = $1 AND tenant = $2 \
+             AND op IN ('create_contact', 'upsert_contact') AND (lower(content -> 'fields' ->> 'email') = lower($3) \
+             OR content -> 'fields' ->> 'phone' = $4)",
+        )
+        .bind(connection.as_str().to_owned())
+        .bind(tenant.as_str().to_owned())
+        .bind(email.map(str::to_owned))
+        .bind(phone.map(str::to_owned))
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
+    /// The connection and GHL's id that a Rankr id is linked with, the newest link first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn linked(
+        &self,
+        tenant: &TenantId,
+        kind: crate::domain::ObjectKind,
+        rankr_id: &RankrId,
+    ) -> Result<Vec<(ConnectionId, GhlId)>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT connection, ghl_id FROM links WHERE tenant = $1 AND kind = $2 AND rankr_id = $3 ORDER BY made_at DESC",
+        )
+        .bind(tenant.as_str().to_owned())
+        .bind(kind.as_str())
+        .bind(rankr_id.as_str().to_owned())
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(connection, id)| (ConnectionId::from(connection), GhlId::from(id)))
+            .collect())
+    }
+
+    /// Whether an effect of ours made this object.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn was_made(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        id: &GhlId,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM effects WHERE ghl_id = $1 AND makes = 1 AND connection = $2 AND tenant = $3)",
+        )
+        .bind(id.as_str().to_owned())
+        .bind(connection.as_str().to_owned())
+        .bind(tenant.as_str().to_owned())
+        .fetch_one(&self.readers)
+        .await?)
+    }
+
+    /// The contact of a mirrored object and its known fields, JSON.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mirrored(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        kind: crate::domain::ObjectKind,
+        id: &GhlId,
+    ) -> Result<Option<(Option<GhlId>, String)>, StoreError> {
+        let row: Option<(Option<String>, String)> = sqlx::query_as(
+            "SELECT contact, fields FROM mirror WHERE connection = $1 AND kind = $2 AND ghl_id = $3 AND tenant = $4",
+        )
+        .bind(connection.as_str().to_owned())
+        .bind(kind.as_str())
+        .bind(id.as_str().to_owned())
+        .bind(tenant.as_str().to_owned())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(row.map(|(contact, fields)| (contact.map(GhlId::from), fields)))
+    }
+}
