@@ -1,0 +1,5 @@
+//! Secrets sealed at rest: AES-256-GCM under a key file of the data folder. Nothing else of the host sees the key.
+
+mod seal;
+
+pub use seal::{Vault, VaultError};
