@@ -1,0 +1,16 @@
+//! GHL's API: one transport for every call, with its quota, its errors and its log; reads for runs, writes for effects.
+//!
+//! It knows GHL's shapes and no tenant's business. Tokens come through a port and leave with the request.
+
+mod client;
+mod error;
+mod limiter;
+mod operations;
+mod reads;
+mod writes;
+
+pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Tokens};
+pub use error::GhlError;
+pub use operations::{Operation, operation};
+pub use reads::answer;
+pub use writes::{Found, ResolvedEffect, WrittenObject, find, request_of, written};
