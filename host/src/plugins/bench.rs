@@ -4,7 +4,7 @@
 use super::bindings::types;
 use super::error::RunFailure;
 use super::limits::Limits;
-use super::run::{MappingInput, ObjectInput};
+use super::run::{ObjectInput, RunContext, RunInput};
 use super::runtime::{LoadedVersion, Runtime, event_to_wit};
 use super::state::RunState;
 use crate::domain::{Cause, Fields, ObjectKind, Timestamp, Value};
@@ -75,7 +75,7 @@ impl Runtime {
         event: &types::Event,
         prepared: &[u8],
     ) -> wasmtime::Result<()> {
-        let mut store = Store::new(&self.engine, RunState::new(&Limits::default()));
+        let mut store = Store::new(&self.engine, RunState::new(&Limits::default(), RunContext::default()));
         // The engine counts fuel and epochs; a store without any would trap at once.
         store.set_fuel(u64::MAX)?;
         store.set_epoch_deadline(1_000_000);
@@ -87,8 +87,8 @@ impl Runtime {
     }
 }
 
-fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> MappingInput<'a> {
-    MappingInput {
+fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> RunInput<'a> {
+    RunInput {
         event_id: "1".to_owned(),
         event_type: "ContactUpdate",
         cause: Cause::Live,
@@ -106,6 +106,8 @@ fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> MappingInput<'a> {
         }),
         raw: "{}",
         current: None,
+        before: None,
+        context: RunContext::default(),
         prepared,
     }
 }

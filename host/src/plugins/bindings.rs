@@ -11,5 +11,5 @@ wasmtime::component::bindgen!({
 /// The contract in its binary form, for explaining mismatches in its own words.
 pub(super) const CONTRACT: &[u8] = COMPONENT_TYPE;
 
-pub(super) use self::exports::mapwright::plugin::{descriptor, mapping};
-pub(super) use self::mapwright::plugin::{log, types};
+pub(super) use self::exports::mapwright::plugin::{descriptor, mapping, reaction};
+pub(super) use self::mapwright::plugin::{effects, log, state, types};

@@ -22,6 +22,9 @@ pub struct Description {
     pub capabilities: Vec<CapabilityRequest>,
     /// The number of its state's layout.
     pub state_schema: u32,
+    /// What it exports besides: `mapping`, `reaction`. Found by the host, not said by the plugin.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
 }
 
 /// A capability a plugin asks for.
@@ -31,6 +34,9 @@ pub struct CapabilityRequest {
     pub name: String,
     /// Why it is needed.
     pub reason: String,
+    /// Whether the plugin does without it when it is not granted.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// Texts of a description may have this many bytes; people read them.
@@ -40,7 +46,47 @@ const SCHEMA_BYTES: usize = 256 * 1024;
 /// Event types, reads and capabilities may have this many entries each.
 const ENTRIES: usize = 200;
 
+/// Reads that can be declared.
+const DECLARABLE: &[&str] =
+    &["crm.contact", "crm.tasks", "crm.notes", "crm.appointments", "crm.business-contacts"];
+
+/// Everything that can be granted.
+pub const CAPABILITIES: &[&str] = &[
+    "crm.contacts.read",
+    "crm.tasks.read",
+    "crm.notes.read",
+    "crm.appointments.read",
+    "crm.contacts.write",
+    "crm.tasks.write",
+    "crm.notes.write",
+    "crm.tags.write",
+    "crm.appointments.write",
+    "crm.workflows.run",
+    "crm.call",
+    "rankr.read",
+    "rankr.write",
+    "rankr.timeline",
+    "rankr.events",
+    "state.contact",
+    "state.tenant",
+    "schedule",
+];
+
 impl Description {
+    /// The capabilities a function of the contract's imports needs; none for what everyone may call.
+    #[must_use]
+    pub fn capability_of_import(function: &str) -> Option<&'static [&'static str]> {
+        Some(match function {
+            "crm.contact" | "crm.find-contacts" | "crm.business-contacts" => &["crm.contacts.read"],
+            "crm.tasks" | "crm.task" => &["crm.tasks.read"],
+            "crm.notes" | "crm.note" => &["crm.notes.read"],
+            "crm.appointments" => &["crm.appointments.read"],
+            "rankr.record-of" | "rankr.rankr-id" | "rankr.ghl-id" | "rankr.timeline" => &["rankr.read"],
+            "state.get" | "state.set" => &["state.contact", "state.tenant"],
+            _ => return None,
+        })
+    }
+
     pub(super) fn from_wit(said: descriptor::Description) -> Self {
         Self {
             name: said.name,
@@ -52,9 +98,14 @@ impl Description {
             capabilities: said
                 .capabilities
                 .into_iter()
-                .map(|asked| CapabilityRequest { name: asked.name, reason: asked.reason })
+                .map(|asked| CapabilityRequest {
+                    name: asked.name,
+                    reason: asked.reason,
+                    optional: asked.optional,
+                })
                 .collect(),
             state_schema: said.state_schema,
+            interfaces: Vec::new(),
         }
     }
 
@@ -88,6 +139,22 @@ impl Description {
         }
         if let Some(wrong) = self.events.iter().find(|name| !is_event_type(name)) {
             return Some(format!("{:?} is no event type", short(wrong)));
+        }
+        if let Some(wrong) = self.reads.iter().find(|name| !DECLARABLE.contains(&name.as_str())) {
+            return Some(format!(
+                "it declares the read {:?}; there are {}",
+                short(wrong),
+                DECLARABLE.join(", ")
+            ));
+        }
+        if let Some(wrong) =
+            self.capabilities.iter().find(|asked| !CAPABILITIES.contains(&asked.name.as_str()))
+        {
+            return Some(format!(
+                "it asks for the capability {:?}; there are {}",
+                short(&wrong.name),
+                CAPABILITIES.join(", ")
+            ));
         }
         if let Some(asked) = self.capabilities.iter().find(|asked| asked.reason.trim().is_empty()) {
             return Some(format!(
@@ -136,6 +203,7 @@ mod tests {
             reads: vec![],
             capabilities: vec![],
             state_schema: 1,
+            interfaces: vec![],
         }
     }
 
@@ -154,8 +222,15 @@ mod tests {
         assert!(fault(|it| it.events.clear()).contains("event types"));
         assert!(fault(|it| it.events = vec!["; DROP".into()]).contains("no event type"));
         assert!(fault(|it| it.events = vec!["X".into(); 201]).contains("more than 200"));
+        assert!(fault(|it| it.reads = vec!["crm.secrets".into()]).contains("crm.secrets"));
+        let asking =
+            |name: &str| CapabilityRequest { name: name.into(), reason: "x".into(), optional: false };
+        let mut unknown = sound();
+        unknown.capabilities = vec![asking("crm.everything")];
+        assert!(unknown.fault().unwrap().contains("crm.everything"));
         let unreasoned = |it: &mut Description| {
-            it.capabilities = vec![CapabilityRequest { name: "crm.write".into(), reason: " ".into() }];
+            it.capabilities =
+                vec![CapabilityRequest { name: "crm.call".into(), reason: " ".into(), optional: false }];
         };
         assert!(fault(unreasoned).contains("no reason"));
     }

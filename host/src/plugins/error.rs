@@ -1,5 +1,6 @@
 //! Why a package is refused, a version can't be loaded, or a run failed.
 
+use crate::domain::ReadRequest;
 use std::time::Duration;
 
 /// Why uploaded bytes are no plugin; each says what to do about it.
@@ -117,6 +118,25 @@ pub enum RunFailure {
         /// Why.
         why: String,
     },
+    /// It lacks answers; fetched, it is run again from the start.
+    #[error("it lacks {} answers", .0.len())]
+    NeedsReads(Vec<ReadRequest>),
+    /// It asked for more reads than it may.
+    #[error("it asked for more than {limit} reads")]
+    TooManyReads {
+        /// The limit.
+        limit: usize,
+    },
+    /// It asks for an effect that was not granted.
+    #[error(
+        "it asks for {effect}, which needs the capability {capability}; grant it, or leave the effect out"
+    )]
+    Denied {
+        /// The effect's word.
+        effect: &'static str,
+        /// What it needs.
+        capability: &'static str,
+    },
     /// It does not export the interface.
     #[error("it does not export {0}")]
     NotExported(&'static str),
@@ -135,7 +155,7 @@ impl RunFailure {
     /// Whether the same version on the same event would fail again.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_))
+        !matches!(self, Self::RetryAfter { .. } | Self::Stalled { .. } | Self::Host(_) | Self::NeedsReads(_))
     }
 
     /// The outcome's word, stable for programs.
@@ -149,6 +169,9 @@ impl RunFailure {
             Self::BadOutput { .. } => "bad-output",
             Self::Unmappable(_) => "unmappable",
             Self::RetryAfter { .. } => "retry-after",
+            Self::NeedsReads(_) => "needs-read",
+            Self::TooManyReads { .. } => "too-many-reads",
+            Self::Denied { .. } => "denied",
             Self::NotExported(_) => "not-exported",
             Self::Stalled { .. } => "stalled",
             Self::Host(_) => "host-failed",

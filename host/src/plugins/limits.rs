@@ -27,6 +27,16 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes of one log line; more are cut.
     pub log_line_bytes: usize,
+    /// Effects a run may ask for.
+    pub effects: usize,
+    /// Reads a run may ask for.
+    pub reads: usize,
+    /// Times a run is begun again for answers it lacked.
+    pub rounds: usize,
+    /// Bytes of one value of a plugin's state.
+    pub state_value_bytes: usize,
+    /// State values a run may set.
+    pub state_writes: usize,
     /// Bytes `prepare` may give, since every run is handed them.
     pub prepared_bytes: usize,
 }
@@ -44,6 +54,11 @@ impl Default for Limits {
             output_fields: 1000,
             log_lines: 64,
             log_line_bytes: 2048,
+            effects: 100,
+            reads: 32,
+            rounds: 8,
+            state_value_bytes: 64 * 1024,
+            state_writes: 32,
             prepared_bytes: 1024 * 1024,
         }
     }

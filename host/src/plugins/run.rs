@@ -1,13 +1,43 @@
 //! What goes into a run and what comes out of it.
 
 use super::error::RunFailure;
-use crate::domain::{Cause, Fields, ObjectKind, Timestamp};
+use crate::domain::{Answers, Cause, Fields, GhlId, ObjectKind, PluginName, StateWrite, Timestamp};
 use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A mapping run's inputs.
+/// What a run's imports may see.
 #[derive(Clone, Debug)]
-pub struct MappingInput<'a> {
+pub struct RunContext {
+    /// Granted capabilities.
+    pub grants: Arc<HashSet<String>>,
+    /// What was read for this run.
+    pub answers: Arc<Answers>,
+    /// GHL's id of the event's contact.
+    pub contact: Option<GhlId>,
+    /// Whose state it is.
+    pub plugin: PluginName,
+    /// The number of its state's layout.
+    pub state_schema: u32,
+}
+
+impl Default for RunContext {
+    /// Nothing granted, nothing read.
+    fn default() -> Self {
+        Self {
+            grants: Arc::default(),
+            answers: Arc::default(),
+            contact: None,
+            plugin: PluginName::from(""),
+            state_schema: 0,
+        }
+    }
+}
+
+/// A run's inputs.
+#[derive(Clone, Debug)]
+pub struct RunInput<'a> {
     /// The event's id.
     pub event_id: String,
     /// Its type.
@@ -28,6 +58,10 @@ pub struct MappingInput<'a> {
     pub raw: &'a str,
     /// The record as it stands: kind, Rankr's id, fields.
     pub current: Option<(ObjectKind, &'a str, &'a Fields)>,
+    /// The record as the event found it; for reactions.
+    pub before: Option<(ObjectKind, &'a str, &'a Fields)>,
+    /// What its imports may see.
+    pub context: RunContext,
     /// What `prepare` gave.
     pub prepared: &'a [u8],
 }
@@ -67,6 +101,21 @@ pub struct LogLine {
     pub message: String,
 }
 
+impl<T> RunReport<T> {
+    /// A run that never began.
+    #[must_use]
+    pub fn not_begun(failure: RunFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            fuel: 0,
+            took: Duration::ZERO,
+            log: Vec::new(),
+            log_dropped: 0,
+            state: Vec::new(),
+        }
+    }
+}
+
 /// How a run went.
 #[derive(Clone, Debug)]
 pub struct RunReport<T> {
@@ -80,4 +129,6 @@ pub struct RunReport<T> {
     pub log: Vec<LogLine>,
     /// Lines it logged beyond the limit.
     pub log_dropped: u32,
+    /// State values it set; to be kept only if the run did well.
+    pub state: Vec<StateWrite>,
 }

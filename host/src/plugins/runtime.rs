@@ -1,15 +1,17 @@
 //! Versions loaded once, runs in fresh instances.
 
-use super::bindings::{descriptor, mapping, types};
+use super::bindings::{descriptor, mapping, reaction, types};
 use super::convert::{cause_to_wit, fields_from_wit, fields_to_wit, kind_from_wit, kind_to_wit};
 use super::describe::Description;
+use super::effects::effects_from_wit;
 use super::engine::{self, Ticker};
 use super::error::{ConfigFault, PackageError, PluginError, RunFailure};
 use super::limits::Limits;
-use super::package::{self, Package};
-use super::run::{MappedRecord, MappingInput, RunReport};
-use super::state::{self, RunState};
-use crate::domain::{Clock, VersionId};
+use super::package::Package;
+use super::run::{MappedRecord, RunContext, RunInput, RunReport};
+use super::state::RunState;
+use super::{imports, package};
+use crate::domain::{Clock, Effect, Fields, ObjectKind, VersionId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub struct LoadedVersion {
     pub(super) pre: InstancePre<RunState>,
     descriptor: descriptor::GuestIndices,
     pub(super) mapping: Option<mapping::GuestIndices>,
+    pub(super) reaction: Option<reaction::GuestIndices>,
 }
 
 impl LoadedVersion {
@@ -46,6 +49,18 @@ impl LoadedVersion {
     #[must_use]
     pub fn id(&self) -> &VersionId {
         &self.id
+    }
+
+    /// Whether it maps.
+    #[must_use]
+    pub fn maps(&self) -> bool {
+        self.mapping.is_some()
+    }
+
+    /// Whether it reacts.
+    #[must_use]
+    pub fn reacts(&self) -> bool {
+        self.reaction.is_some()
     }
 }
 
@@ -57,7 +72,7 @@ impl Runtime {
     pub fn new(settings: RuntimeSettings, clock: Clock) -> Result<Self, PluginError> {
         let made = engine::make(settings.concurrent_runs)?;
         let mut linker = Linker::new(&made.engine);
-        state::link(&mut linker).map_err(|error| PluginError::Engine(error.to_string()))?;
+        imports::link(&mut linker).map_err(|error| PluginError::Engine(error.to_string()))?;
         Ok(Self {
             engine: made.engine,
             linker,
@@ -89,7 +104,7 @@ impl Runtime {
         })?;
         let id = package::version_of(uploaded);
         let version = self.link(id.clone(), &component)?;
-        let first = self.describe(&version, limits).await.map_err(PackageError::Run)?;
+        let mut first = self.describe(&version, limits).await.map_err(PackageError::Run)?;
         let second = self.describe(&version, limits).await.map_err(PackageError::Run)?;
         if first != second {
             let detail = "it says something else each time it is asked".to_owned();
@@ -97,6 +112,11 @@ impl Runtime {
         }
         if let Some(detail) = first.fault() {
             return Err(PackageError::Description { detail });
+        }
+        for (name, there) in [("mapping", version.maps()), ("reaction", version.reacts())] {
+            if there {
+                first.interfaces.push(name.to_owned());
+            }
         }
         Ok(Package { version: id, description: first, component: component_bytes, imports })
     }
@@ -126,16 +146,27 @@ impl Runtime {
         let load = |error: wasmtime::Error| PluginError::Load(format!("{error:#}"));
         let pre = self.linker.instantiate_pre(component).map_err(load)?;
         let descriptor = descriptor::GuestIndices::new(&pre).map_err(load)?;
-        let exported = pre.component().get_export_index(None, "mapwright:plugin/mapping@0.1.0").is_some();
-        let mapping = if exported { Some(mapping::GuestIndices::new(&pre).map_err(load)?) } else { None };
-        Ok(LoadedVersion { id, pre, descriptor, mapping })
+        let exports = |interface: &str| {
+            let name = format!("mapwright:plugin/{interface}@0.1.0");
+            pre.component().get_export_index(None, &name).is_some()
+        };
+        let mapping =
+            if exports("mapping") { Some(mapping::GuestIndices::new(&pre).map_err(load)?) } else { None };
+        let reaction =
+            if exports("reaction") { Some(reaction::GuestIndices::new(&pre).map_err(load)?) } else { None };
+        Ok(LoadedVersion { id, pre, descriptor, mapping, reaction })
     }
 
     async fn describe(&self, version: &LoadedVersion, limits: &Limits) -> Result<Description, RunFailure> {
         let report = self
-            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_describe(store).await?))
-            })
+            .run(
+                version,
+                limits,
+                RunContext::default(),
+                async |store: &mut Store<RunState>, instance: Instance| {
+                    Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_describe(store).await?))
+                },
+            )
             .await;
         report.outcome.map(Description::from_wit)
     }
@@ -151,9 +182,18 @@ impl Runtime {
         limits: &Limits,
     ) -> Result<Result<Vec<u8>, Vec<ConfigFault>>, RunFailure> {
         let report = self
-            .run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-                Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_prepare(store, config).await?))
-            })
+            .run(
+                version,
+                limits,
+                RunContext::default(),
+                async |store: &mut Store<RunState>, instance: Instance| {
+                    Ok(Ok(version
+                        .descriptor
+                        .load(&mut *store, &instance)?
+                        .call_prepare(store, config)
+                        .await?))
+                },
+            )
             .await;
         match report.outcome? {
             Ok(prepared) if prepared.len() > limits.prepared_bytes => Err(RunFailure::OutputTooLarge {
@@ -175,46 +215,74 @@ impl Runtime {
     pub async fn map(
         &self,
         version: &LoadedVersion,
-        input: &MappingInput<'_>,
+        input: &RunInput<'_>,
         limits: &Limits,
     ) -> RunReport<MappedRecord> {
         let Some(indices) = &version.mapping else {
-            return RunReport {
-                outcome: Err(RunFailure::NotExported("mapping")),
-                fuel: 0,
-                took: Duration::ZERO,
-                log: Vec::new(),
-                log_dropped: 0,
-            };
+            return RunReport::not_begun(RunFailure::NotExported("mapping"));
         };
         let event = event_to_wit(input);
-        let current = input.current.map(|(kind, id, fields)| types::RankrRecord {
-            kind: kind_to_wit(kind),
-            id: id.to_owned(),
-            fields: fields_to_wit(fields),
-        });
+        let current = input.current.map(record_to_wit);
         let prepared = input.prepared;
-        self.run(version, limits, async |store: &mut Store<RunState>, instance: Instance| {
-            let guest = indices.load(&mut *store, &instance)?;
-            Ok(match guest.call_run(store, &event, current.as_ref(), prepared).await? {
-                Ok(mapped) => fields_from_wit(mapped.fields, limits)
-                    .map(|fields| MappedRecord { kind: kind_from_wit(mapped.kind), fields }),
-                Err(types::RunError::Unmappable(why)) => Err(RunFailure::Unmappable(why)),
-                Err(types::RunError::RetryAfter((seconds, why))) => {
-                    Err(RunFailure::RetryAfter { after: Duration::from_secs(seconds.into()), why })
-                }
-            })
-        })
+        self.run(
+            version,
+            limits,
+            input.context.clone(),
+            async |store: &mut Store<RunState>, instance: Instance| {
+                let guest = indices.load(&mut *store, &instance)?;
+                Ok(match guest.call_run(store, &event, current.as_ref(), prepared).await? {
+                    Ok(mapped) => fields_from_wit(mapped.fields, limits)
+                        .map(|fields| MappedRecord { kind: kind_from_wit(mapped.kind), fields }),
+                    Err(error) => Err(run_error(error)),
+                })
+            },
+        )
+        .await
+    }
+
+    /// Runs a reaction on one event; the effects are checked against the limits and what was granted.
+    pub async fn react(
+        &self,
+        version: &LoadedVersion,
+        input: &RunInput<'_>,
+        limits: &Limits,
+    ) -> RunReport<Vec<Effect>> {
+        let Some(indices) = &version.reaction else {
+            return RunReport::not_begun(RunFailure::NotExported("reaction"));
+        };
+        let event = event_to_wit(input);
+        let (before, after) = (input.before.map(record_to_wit), input.current.map(record_to_wit));
+        let prepared = input.prepared;
+        self.run(
+            version,
+            limits,
+            input.context.clone(),
+            async |store: &mut Store<RunState>, instance: Instance| {
+                let guest = indices.load(&mut *store, &instance)?;
+                let reacted =
+                    guest.call_run(store, &event, before.as_ref(), after.as_ref(), prepared).await?;
+                Ok(match reacted {
+                    Ok(effects) => effects_from_wit(effects, limits, &input.context.grants),
+                    Err(error) => Err(run_error(error)),
+                })
+            },
+        )
         .await
     }
 
     /// One run in a fresh store: every limit is on, whatever `call` does.
-    async fn run<T, F>(&self, version: &LoadedVersion, limits: &Limits, call: F) -> RunReport<T>
+    async fn run<T, F>(
+        &self,
+        version: &LoadedVersion,
+        limits: &Limits,
+        context: RunContext,
+        call: F,
+    ) -> RunReport<T>
     where
         F: AsyncFnOnce(&mut Store<RunState>, Instance) -> wasmtime::Result<Result<T, RunFailure>>,
     {
         let started = self.clock.machine_now();
-        let mut store = Store::new(&self.engine, RunState::new(limits));
+        let mut store = Store::new(&self.engine, RunState::new(limits, context));
         let outcome = match ready(&mut store, limits) {
             Err(error) => Err(RunFailure::Host(error.to_string())),
             Ok(()) => {
@@ -231,7 +299,14 @@ impl Runtime {
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let state = store.into_data();
-        RunReport { outcome, fuel, took: started.elapsed(), log: state.lines, log_dropped: state.dropped }
+        RunReport {
+            outcome,
+            fuel,
+            took: started.elapsed(),
+            log: state.lines,
+            log_dropped: state.dropped,
+            state: state.writes,
+        }
     }
 }
 
@@ -243,7 +318,7 @@ fn ready(store: &mut Store<RunState>, limits: &Limits) -> wasmtime::Result<()> {
     Ok(())
 }
 
-pub(super) fn event_to_wit(input: &MappingInput<'_>) -> types::Event {
+pub(super) fn event_to_wit(input: &RunInput<'_>) -> types::Event {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     types::Event {
         id: input.event_id.clone(),
@@ -265,8 +340,27 @@ pub(super) fn event_to_wit(input: &MappingInput<'_>) -> types::Event {
     }
 }
 
+fn record_to_wit((kind, id, fields): (ObjectKind, &str, &Fields)) -> types::RankrRecord {
+    types::RankrRecord { kind: kind_to_wit(kind), id: id.to_owned(), fields: fields_to_wit(fields) }
+}
+
+fn run_error(error: types::RunError) -> RunFailure {
+    match error {
+        types::RunError::Unmappable(why) => RunFailure::Unmappable(why),
+        types::RunError::RetryAfter((seconds, why)) => {
+            RunFailure::RetryAfter { after: Duration::from_secs(seconds.into()), why }
+        }
+    }
+}
+
 /// What a guest's failure is called.
 fn failure(error: &wasmtime::Error, limits: &Limits, state: &RunState) -> RunFailure {
+    if !state.wanted.is_empty() {
+        return RunFailure::NeedsReads(state.wanted.clone());
+    }
+    if state.reads > limits.reads {
+        return RunFailure::TooManyReads { limit: limits.reads };
+    }
     if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
         return RunFailure::OutOfFuel { limit: limits.fuel };
     }
