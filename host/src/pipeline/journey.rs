@@ -1,16 +1,21 @@
-//! One run of a lane: payloads into the mirror, mappings over the merged object, everything into one commit.
+//! One run of a lane: payloads into the mirror, mappings over the merged object, reactions to what they made of it,
+//! everything into one commit.
 
+use super::echo::Answered;
 use super::merge::{FieldChange, Record};
 use super::mirror::{Change, Mirror};
 use super::payload::{self, Payload};
-use super::runs::{MappingCall, ObjectState, PluginRunner, RunEnd};
-use super::writes::run_row;
+use super::reads;
+use super::runs::{ObjectState, PluginCall, PluginRunner, RecordView, RunEnd, RunResult};
+use super::writes::{dead_letter, run_row};
 use crate::domain::{
-    ConnectionId, Event, EventKind, Fields, GhlId, ObjectKind, ObjectRef, RankrId, TenantId, Timestamp,
+    Answers, ConnectionId, Event, EventKind, Fields, GhlId, Lane, OWN_DELETION, ObjectKind, ObjectRef,
+    RankrId, ReadRequest, Sequence, TenantId, Timestamp, Value,
 };
-use crate::store::{DeadLetterRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, StoreError};
+use crate::store::{AnsweredRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError};
 use crate::tenants::ActiveVersion;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A retry waits at least this long, and doubles up to [`LONGEST_PAUSE`].
@@ -18,7 +23,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// After this long a retryable failure becomes final, so that a lane is never held for good.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// How long an event waits at most for a create of ours that may be what it tells of.
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
+/// How long it waits before it looks again.
+const HOLD: Duration = Duration::from_secs(1);
+/// Times a run is begun again for look-ups that the database answers.
+const LOCAL_ROUNDS: usize = 64;
 
 /// An event with its body taken apart.
 #[derive(Clone, Debug)]
@@ -30,20 +41,78 @@ pub(super) struct Arrived {
 
 /// What a journey ends with.
 #[derive(Debug)]
-pub(super) struct Finished {
-    /// What to commit.
-    pub(super) commit: EventCommit,
-    /// When to try again, if nothing of it ended.
-    pub(super) retry_at: Option<Timestamp>,
+pub(super) enum Finished {
+    /// All of it is to be committed.
+    Ended(EventCommit),
+    /// Only that it waits is to be committed; it is tried again then.
+    Retry(EventCommit, Timestamp),
+    /// Nothing is to be committed; it is looked at again then.
+    Hold(Timestamp),
+    /// GHL has to be asked first.
+    Reads {
+        /// What.
+        requests: Vec<ReadRequest>,
+        /// Whether the host itself wants to know, and goes on without an answer where it may not ask.
+        own: bool,
+    },
 }
 
-/// What a run starts from and builds up.
+/// Why a journey stopped before its end.
+pub(super) enum Stop {
+    Retry(Timestamp),
+    Reads(Vec<ReadRequest>),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What a run starts from.
 pub(super) struct Journey<'a> {
+    pub(super) store: &'a Store,
     pub(super) runner: &'a dyn PluginRunner,
     pub(super) versions: &'a [ActiveVersion],
     pub(super) contexts: &'a HashMap<ObjectKey, LoadedContext>,
+    /// What GHL answered for these events.
+    pub(super) answers: Arc<Answers>,
+    pub(super) lane: &'a Lane,
     pub(super) now: Timestamp,
     pub(super) run_order: i64,
+}
+
+/// What a journey has come to so far.
+pub(super) struct Progress {
+    /// The records under way: the contact's, and that of the event's object.
+    pub(super) records: BTreeMap<ObjectKind, Working>,
+    /// What was answered, look-ups of the database among it.
+    pub(super) answers: Arc<Answers>,
+    /// What is to be committed.
+    pub(super) commit: EventCommit,
+}
+
+impl Progress {
+    /// Rankr's id of the contact.
+    pub(super) fn contact(&self) -> Option<RankrId> {
+        self.records.get(&ObjectKind::Contact).map(|working| working.id.clone())
+    }
+
+    /// A record as a run sees it, if there is one.
+    pub(super) fn view(&self, kind: ObjectKind) -> Option<RecordView<'_>> {
+        self.records
+            .get(&kind)
+            .filter(|working| working.existed || working.touched)
+            .map(|working| (kind, &working.id, &working.record.fields))
+    }
+}
+
+/// Which of a plugin's interfaces is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interface {
+    Mapping,
+    Reaction,
 }
 
 /// A record under way, with what it was.
@@ -81,87 +150,217 @@ pub(super) fn foldable(events: &[Arrived]) -> usize {
     events.iter().take_while(|next| next.payload.object == first.payload.object).count()
 }
 
+/// The object after all events of the run.
+pub(super) struct MergedObject<'a> {
+    pub(super) mirror: Mirror,
+    pub(super) fields: Fields,
+    pub(super) changes: Vec<Change>,
+    /// Changed fields that only repeat what GHL answered to us.
+    pub(super) echo: BTreeSet<String>,
+    /// Whether the deletion is our own.
+    pub(super) own_deletion: bool,
+    /// What of the answers to our writes is to be forgotten.
+    settled: Option<String>,
+    pub(super) object: Option<&'a ObjectRef>,
+    pub(super) contact: Option<GhlId>,
+    pub(super) deleted: bool,
+}
+
+impl MergedObject<'_> {
+    /// Whether everything the events say was known to be older than what is there.
+    pub(super) fn all_stale(&self) -> bool {
+        !self.changes.is_empty() && self.changes.iter().all(|change| change.stale)
+    }
+
+    /// Names of the changed fields, sorted.
+    pub(super) fn changed(&self) -> BTreeSet<&str> {
+        self.changes.iter().flat_map(|change| change.changed.keys().map(String::as_str)).collect()
+    }
+
+    /// Whether anything is left for a reaction: a happening, a deletion by others, a change that is no echo.
+    pub(super) fn is_news(&self) -> bool {
+        match self.object {
+            None => true,
+            Some(_) if self.deleted => !self.own_deletion,
+            Some(_) => self.changed().into_iter().any(|name| !self.echo.contains(name)),
+        }
+    }
+}
+
 impl Journey<'_> {
     /// Runs the events, which are one event or adjacent snapshots of one object, oldest first.
     pub(super) async fn run(&self, events: &[Arrived]) -> Result<Finished, StoreError> {
-        let mut commit = EventCommit::default();
         let Some(newest) = events.iter().max_by_key(|it| (it.event.source_time, it.event.sequence)) else {
-            return Ok(Finished { commit, retry_at: None });
+            return Ok(Finished::Ended(EventCommit::default()));
         };
-        let object = newest.payload.object.as_ref();
-        let mut mirror = self.mirror(newest, object)?;
-        let mut changes = Vec::with_capacity(events.len());
-        for arrived in events {
-            changes.push(apply(&mut mirror, arrived));
+        if let Some(until) = self.hold_for_create(newest).await? {
+            return Ok(Finished::Hold(until));
         }
+        let merged = match self.merge(events, newest)? {
+            Ok(merged) => merged,
+            Err(requests) => return Ok(Finished::Reads { requests, own: true }),
+        };
+        let requests = self.declared_reads(newest, &merged);
+        if !requests.is_empty() {
+            return Ok(Finished::Reads { requests, own: false });
+        }
+        match self.run_plugins(events, newest, merged).await {
+            Ok(commit) => Ok(Finished::Ended(commit)),
+            Err(Stop::Retry(at)) => Ok(Finished::Retry(self.waiting(events, at), at)),
+            Err(Stop::Reads(requests)) => Ok(Finished::Reads { requests, own: false }),
+            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    async fn run_plugins(
+        &self,
+        events: &[Arrived],
+        newest: &Arrived,
+        merged: MergedObject<'_>,
+    ) -> Result<EventCommit, Stop> {
+        let mut progress = Progress {
+            records: BTreeMap::new(),
+            answers: Arc::clone(&self.answers),
+            commit: EventCommit::default(),
+        };
+        let mut keep = |kind, id: &GhlId| -> Result<(), StoreError> {
+            progress.records.insert(kind, self.working(&newest.event, kind, id)?);
+            Ok(())
+        };
+        if let Some(contact) = &merged.contact {
+            keep(ObjectKind::Contact, contact)?;
+        }
+        if let Some(object) = merged.object.filter(|object| object.kind != ObjectKind::Contact) {
+            keep(object.kind, &object.id)?;
+        }
+        let kind = merged.object.map_or(ObjectKind::Contact, |object| object.kind);
+        let found = progress.records.get(&kind).filter(|it| it.existed);
+        let before = found.map(|it| (it.id.clone(), it.record.fields.clone()));
+        let changes = self.map_all(events, newest, &merged, &mut progress).await?;
+        if let Some(object) = merged.object {
+            self.keep_mirror(newest, object, &merged, &mut progress)?;
+        }
+        self.react_all(events, newest, &merged, (kind, before), &mut progress).await?;
+        let contact = progress.contact();
+        let Progress { records, mut commit, .. } = progress;
+        self.write_records(newest, &merged, records, &mut commit)?;
+        self.write_timeline(
+            events,
+            &merged.changes,
+            contact.as_ref(),
+            (newest.event.sequence, &changes),
+            &mut commit,
+        )?;
+        self.write_reads(newest, &mut commit)?;
+        self.write_events(events, newest.event.sequence, &mut commit);
+        Ok(commit)
+    }
+
+    /// An event about something new waits, a little, for a create of ours on the same contact: it may be what it tells of.
+    async fn hold_for_create(&self, newest: &Arrived) -> Result<Option<Timestamp>, StoreError> {
+        let Some(object) = &newest.payload.object else { return Ok(None) };
+        if newest.payload.shape.change == EventKind::Delete
+            || self
+                .context(&newest.event, object.kind, &object.id)
+                .is_some_and(|known| known.mirror.is_some() || known.rankr_id.is_some())
+        {
+            return Ok(None);
+        }
+        let since = if object.kind == ObjectKind::Contact {
+            let text = |name: &str| newest.payload.fields.get(name).and_then(Value::as_text);
+            let (tenant, connection) = (&newest.event.tenant, &newest.event.connection);
+            self.store.contact_create_sending(tenant, connection, (text("email"), text("phone"))).await?
+        } else {
+            newest
+                .payload
+                .contact
+                .as_ref()
+                .and_then(|contact| self.context(&newest.event, ObjectKind::Contact, contact))
+                .and_then(|context| context.making_since)
+        };
+        let held = since.is_some_and(|since| self.now.since(since) < LONGEST_HOLD);
+        Ok(held.then(|| self.now.plus(HOLD)))
+    }
+
+    /// The events' payloads into the mirror; `Err` names what GHL has to be asked first.
+    fn merge<'e>(
+        &self,
+        events: &'e [Arrived],
+        newest: &'e Arrived,
+    ) -> Result<Result<MergedObject<'e>, Vec<ReadRequest>>, StoreError> {
+        let object = newest.payload.object.as_ref();
+        let context = object.and_then(|object| self.context(&newest.event, object.kind, &object.id));
+        let corrupt = |error: serde_json::Error| StoreError::corrupt("mirror", &error);
+        let mut mirror = match context.and_then(|context| context.mirror.as_ref()) {
+            Some((fields, deleted_at)) => Mirror::from_stored(fields, *deleted_at).map_err(corrupt)?,
+            None => Mirror::default(),
+        };
+        let answered = match context.and_then(|context| context.answered.as_deref()) {
+            Some(text) => Answered::from_stored(text).map_err(corrupt)?,
+            None => Answered::default(),
+        };
+        let mut changes: Vec<Change> = events.iter().map(|arrived| apply(&mut mirror, arrived)).collect();
+        if let Some(request) = reads::confirming(events, &mirror) {
+            let Some(answer) = self.answers.get(&request) else { return Ok(Err(vec![request])) };
+            if let Some((fields, at)) = reads::confirmed(answer, &mirror) {
+                let at = at.unwrap_or(newest.event.source_time).max(newest.event.source_time);
+                let confirmed = mirror.apply(fields, at, newest.event.sequence);
+                if let Some(last) = changes.last_mut() {
+                    last.changed.extend(confirmed.changed);
+                }
+            }
+        }
+        let fields = mirror.fields();
+        let echo = changes
+            .iter()
+            .flat_map(|change| change.changed.keys())
+            .filter(|name| fields.get(*name).is_some_and(|value| answered.repeats(name, value, self.now)))
+            .cloned()
+            .collect();
+        let deleted = changes.iter().any(|change| change.deleted);
+        let own_deletion = deleted && answered.repeats(OWN_DELETION, &Value::Boolean(true), self.now);
+        let settled = answered.settled(&fields, mirror.deleted_at().is_some(), self.now);
         let contact = newest.payload.contact.clone().or_else(|| {
             object.filter(|object| object.kind == ObjectKind::Contact).map(|object| object.id.clone())
         });
-        let mut records: BTreeMap<ObjectKind, Working> = BTreeMap::new();
-        if let Some(contact) = &contact {
-            records.insert(ObjectKind::Contact, self.working(&newest.event, ObjectKind::Contact, contact)?);
-        }
-        if let Some(object) = object.filter(|object| object.kind != ObjectKind::Contact) {
-            records.insert(object.kind, self.working(&newest.event, object.kind, &object.id)?);
-        }
-        let deleted = changes.iter().any(|change| change.deleted);
-        let mapped = self
-            .map_all(
-                events,
-                newest,
-                &MergedObject { mirror: &mirror, changes: &changes, contact: contact.as_ref(), deleted },
-                &mut records,
-                &mut commit,
-            )
-            .await;
-        let field_changes = match mapped {
-            Ok(changes) => changes,
-            Err(retry_at) => return Ok(self.waiting(events, retry_at)),
-        };
-        if let Some(object) = object {
-            let kind = object.kind;
-            if let Some(working) = records.get_mut(&kind) {
-                let now_deleted = mirror.deleted_at();
-                if working.record.deleted_at != now_deleted && working.existed {
-                    working.record.deleted_at = now_deleted;
-                    working.touched = true;
-                }
-            }
-            commit.mirror.push(MirrorRow {
-                tenant: newest.event.tenant.clone(),
-                connection: newest.event.connection.clone(),
-                kind,
-                ghl_id: object.id.clone(),
-                contact: contact.clone(),
-                fields: mirror.to_stored().map_err(|error| StoreError::corrupt("mirror", &error))?,
-                deleted_at: mirror.deleted_at(),
-            });
-        }
-        let contact_record = records.get(&ObjectKind::Contact).map(|working| working.id.clone());
-        self.write_records(newest, object, contact.as_ref(), records, &mut commit)?;
-        self.write_timeline(
-            events,
-            &changes,
-            contact_record.as_ref(),
-            (newest.event.sequence, &field_changes),
-            &mut commit,
-        )?;
-        self.write_events(events, newest.event.sequence, &mut commit);
-        Ok(Finished { commit, retry_at: None })
+        Ok(Ok(MergedObject {
+            mirror,
+            fields,
+            changes,
+            echo,
+            own_deletion,
+            settled,
+            object,
+            contact,
+            deleted,
+        }))
     }
 
-    fn mirror(&self, newest: &Arrived, object: Option<&ObjectRef>) -> Result<Mirror, StoreError> {
-        let stored = object
-            .and_then(|object| self.context(&newest.event, object.kind, &object.id))
-            .and_then(|context| context.mirror.as_ref());
-        match stored {
-            Some((fields, deleted_at)) => Mirror::from_stored(fields, *deleted_at)
-                .map_err(|error| StoreError::corrupt("mirror", &error)),
-            None => Ok(Mirror::default()),
+    /// Declared reads of the versions that want the event, as far as they are not answered.
+    fn declared_reads(&self, newest: &Arrived, merged: &MergedObject<'_>) -> Vec<ReadRequest> {
+        if merged.all_stale() || merged.deleted {
+            return Vec::new();
         }
+        let mut missing: Vec<ReadRequest> = self
+            .wanting(newest)
+            .filter(|active| active.maps || (active.reacts && self.reacts_to(newest, merged)))
+            .flat_map(|active| reads::declared(active, merged.contact.as_ref(), &merged.fields))
+            .filter(|request| !self.answers.contains_key(request))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        missing
     }
 
-    fn context(&self, event: &Event, kind: ObjectKind, id: &GhlId) -> Option<&LoadedContext> {
+    /// The active versions that want the event.
+    pub(super) fn wanting(&self, newest: &Arrived) -> impl Iterator<Item = &ActiveVersion> {
+        self.versions.iter().filter(|active| {
+            active.wants(&newest.event.event_type)
+                && newest.payload.assignment.as_ref().is_none_or(|only| *only == active.assignment)
+        })
+    }
+
+    pub(super) fn context(&self, event: &Event, kind: ObjectKind, id: &GhlId) -> Option<&LoadedContext> {
         self.contexts.get(&ObjectKey {
             tenant: event.tenant.clone(),
             connection: event.connection.clone(),
@@ -188,24 +387,24 @@ impl Journey<'_> {
         })
     }
 
-    /// Runs every mapping that wants the event; `Err` names the moment to try the whole event again.
+    /// Runs every mapping that wants the event.
     async fn map_all(
         &self,
         events: &[Arrived],
         newest: &Arrived,
         merged: &MergedObject<'_>,
-        records: &mut BTreeMap<ObjectKind, Working>,
-        commit: &mut EventCommit,
-    ) -> Result<Vec<FieldChange>, Timestamp> {
+        progress: &mut Progress,
+    ) -> Result<Vec<FieldChange>, Stop> {
         let mut field_changes = Vec::new();
-        if merged.changes.iter().all(|change| change.stale) && !merged.changes.is_empty() {
+        if merged.all_stale() {
             return Ok(field_changes);
         }
-        let fields = merged.mirror.fields();
-        for active in self.versions.iter().filter(|active| active.wants(&newest.event.event_type)) {
-            let result = self.runner.map(self.call(newest, active, merged, &fields, records)).await;
+        for active in self.wanting(newest).filter(|active| active.maps) {
+            let kind = merged.object.map_or(ObjectKind::Contact, |object| object.kind);
+            let result =
+                self.rounds(newest, merged, (Interface::Mapping, active), (kind, None), progress).await?;
             let (end, detail) = match result.end.clone() {
-                RunEnd::Mapped { kind, fields } => match records.get_mut(&kind) {
+                RunEnd::Mapped { kind, fields } => match progress.records.get_mut(&kind) {
                     Some(working) => {
                         let (sequence, at) = (newest.event.sequence, newest.event.source_time);
                         let changes = working.record.merge(fields, sequence, at, &active.version);
@@ -218,59 +417,139 @@ impl Journey<'_> {
                         Some(format!("the mapping names a {} record, but the event has none", kind.as_str())),
                     ),
                 },
-                RunEnd::Failed { detail } => (Some(result.outcome), Some(detail)),
-                RunEnd::Again { after, detail } => match self.again(events, after) {
-                    Some(retry_at) => return Err(retry_at),
-                    None => (Some(result.outcome), Some(detail)),
-                },
+                other => self.failure(events, &result, other)?,
             };
-            commit.runs.push(run_row(newest, active, &result, detail.clone(), self.now));
+            let commit = &mut progress.commit;
+            self.keep_state(active, &result, end.is_none(), commit);
+            commit.runs.push(run_row(newest, active, "mapping", &result, detail.clone(), self.now));
             if let Some(outcome) = end {
-                commit.dead_letters.push(DeadLetterRow {
-                    sequence: newest.event.sequence,
-                    tenant: active.tenant.clone(),
-                    assignment: active.assignment.clone(),
-                    version: active.version.clone(),
-                    outcome,
-                    detail: detail.unwrap_or_default(),
-                    at: self.now,
-                });
+                commit.dead_letters.push(dead_letter(newest, active, outcome, detail, self.now));
             }
         }
         Ok(field_changes)
+    }
+
+    /// A run's failure as the event's: final, with its word; or a stop of the whole event, to be tried again.
+    pub(super) fn failure(
+        &self,
+        events: &[Arrived],
+        result: &RunResult,
+        end: RunEnd,
+    ) -> Result<(Option<&'static str>, Option<String>), Stop> {
+        match end {
+            RunEnd::Failed { detail } => Ok((Some(result.outcome), Some(detail))),
+            RunEnd::Again { after, detail } => match self.again(events, after) {
+                Some(retry_at) => Err(Stop::Retry(retry_at)),
+                None => Ok((Some(result.outcome), Some(detail))),
+            },
+            RunEnd::Mapped { .. } | RunEnd::Reacted(_) | RunEnd::NeedsReads(_) => {
+                Ok((Some("host-failed"), Some("the run ended as another kind of run does".to_owned())))
+            }
+        }
+    }
+
+    /// Runs a plugin until it has all answers: those of the database at once, those of GHL stop the journey.
+    pub(super) async fn rounds(
+        &self,
+        newest: &Arrived,
+        merged: &MergedObject<'_>,
+        (interface, active): (Interface, &ActiveVersion),
+        (kind, before): (ObjectKind, Option<RecordView<'_>>),
+        progress: &mut Progress,
+    ) -> Result<RunResult, Stop> {
+        for _ in 0..LOCAL_ROUNDS {
+            let call = PluginCall {
+                before,
+                current: progress.view(kind),
+                answers: Arc::clone(&progress.answers),
+                ..self.call(newest, active, merged)
+            };
+            let result = match interface {
+                Interface::Mapping => self.runner.map(call).await,
+                Interface::Reaction => self.runner.react(call).await,
+            };
+            let RunEnd::NeedsReads(wanted) = &result.end else { return Ok(result) };
+            let (remote, local): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(ReadRequest::is_remote);
+            if !remote.is_empty() {
+                return Err(Stop::Reads(remote));
+            }
+            for request in local {
+                let answer = self.local_answer(newest, progress.contact().as_ref(), &request).await?;
+                Arc::make_mut(&mut progress.answers).insert(request, answer);
+            }
+        }
+        Ok(RunResult {
+            end: RunEnd::Failed {
+                detail: format!("it was begun again {LOCAL_ROUNDS} times for want of answers"),
+            },
+            outcome: "too-many-reads",
+            fuel: 0,
+            took: Duration::ZERO,
+            log: None,
+            state: Vec::new(),
+        })
     }
 
     fn call<'c>(
         &self,
         newest: &'c Arrived,
         active: &'c ActiveVersion,
-        merged: &'c MergedObject<'c>,
-        fields: &'c Fields,
-        records: &'c BTreeMap<ObjectKind, Working>,
-    ) -> MappingCall<'c> {
-        let object = newest.payload.object.as_ref();
-        let kind = object.map_or(ObjectKind::Contact, |object| object.kind);
-        let mut changed: Vec<&str> =
-            merged.changes.iter().flat_map(|change| change.changed.keys().map(String::as_str)).collect();
-        changed.sort_unstable();
-        changed.dedup();
-        MappingCall {
+        merged: &'c MergedObject<'_>,
+    ) -> PluginCall<'c> {
+        PluginCall {
             active,
             event: &newest.event,
             now: self.now,
-            contact: merged.contact.map(GhlId::as_str),
-            object: object.map(|object| ObjectState {
+            contact: merged.contact.as_ref().map(GhlId::as_str),
+            object: newest.payload.object.as_ref().map(|object| ObjectState {
                 object,
                 deleted: merged.deleted,
-                fields,
-                changed,
-                echo: Vec::new(),
+                fields: &merged.fields,
+                changed: merged.changed().into_iter().collect(),
+                echo: merged.echo.iter().map(String::as_str).collect(),
             }),
-            current: records
-                .get(&kind)
-                .filter(|working| working.existed)
-                .map(|working| (kind, &working.id, &working.record.fields)),
+            before: None,
+            current: None,
+            answers: Arc::default(),
         }
+    }
+
+    fn keep_mirror(
+        &self,
+        newest: &Arrived,
+        object: &ObjectRef,
+        merged: &MergedObject<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        if let Some(working) = progress.records.get_mut(&object.kind) {
+            let deleted_at = merged.mirror.deleted_at();
+            if working.record.deleted_at != deleted_at && working.existed {
+                working.record.deleted_at = deleted_at;
+                working.touched = true;
+            }
+        }
+        let (tenant, connection) = (newest.event.tenant.clone(), newest.event.connection.clone());
+        let commit = &mut progress.commit;
+        if let Some(patch) = &merged.settled {
+            commit.answered.push(AnsweredRow {
+                tenant: tenant.clone(),
+                connection: connection.clone(),
+                kind: object.kind,
+                ghl_id: object.id.clone(),
+                contact: merged.contact.clone(),
+                patch: patch.clone(),
+            });
+        }
+        commit.mirror.push(MirrorRow {
+            tenant,
+            connection,
+            kind: object.kind,
+            ghl_id: object.id.clone(),
+            contact: merged.contact.clone(),
+            fields: merged.mirror.to_stored().map_err(|error| StoreError::corrupt("mirror", &error))?,
+            deleted_at: merged.mirror.deleted_at(),
+        });
+        Ok(())
     }
 
     /// When to try again after a retryable failure; `None` once it has been tried long enough.
@@ -279,25 +558,21 @@ impl Journey<'_> {
         if self.now.since(first.event.received_at) >= GIVE_UP_AFTER {
             return None;
         }
-        let doublings = u32::try_from(first.attempts.clamp(0, 16)).unwrap_or(0);
-        let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE).max(after);
-        Some(self.now.plus(pause))
+        Some(self.now.plus(pause(first.attempts).max(after)))
     }
 }
 
-/// The object after all events of the run.
-struct MergedObject<'a> {
-    mirror: &'a Mirror,
-    changes: &'a [Change],
-    contact: Option<&'a GhlId>,
-    deleted: bool,
+/// How long to wait after so many tries.
+pub(super) fn pause(attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(0, 16)).unwrap_or(0);
+    SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
 
 fn apply(mirror: &mut Mirror, arrived: &Arrived) -> Change {
     if arrived.payload.object.is_none() {
         return Change::default();
     }
-    let (at, sequence) = (arrived.event.source_time, arrived.event.sequence);
+    let (at, sequence): (Timestamp, Sequence) = (arrived.event.source_time, arrived.event.sequence);
     match arrived.payload.shape.change {
         EventKind::Delete => mirror.delete(at),
         EventKind::Snapshot | EventKind::Partial | EventKind::Happening => {
@@ -312,6 +587,7 @@ pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
         shape: crate::domain::shape_of(&event.event_type),
         object: None,
         contact: None,
+        assignment: None,
         fields: Fields::new(),
     });
     Arrived { event, payload, attempts }

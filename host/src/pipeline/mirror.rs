@@ -51,6 +51,14 @@ impl Mirror {
         self.fields.iter().map(|(name, stamped)| (name.clone(), stamped.0.clone())).collect()
     }
 
+    /// Names of fields that have a value from before that time.
+    pub(super) fn values_before(&self, at: Timestamp) -> impl Iterator<Item = &str> {
+        self.fields
+            .iter()
+            .filter(move |(_, stamped)| !stamped.0.is_null() && stamped.1 < at)
+            .map(|(name, _)| name.as_str())
+    }
+
     /// Takes over what an event says, field by field where it is newer; ties go to the higher sequence.
     pub(super) fn apply(&mut self, fields: Fields, at: Timestamp, sequence: Sequence) -> Change {
         let mut change = Change { stale: !fields.is_empty(), ..Change::default() };

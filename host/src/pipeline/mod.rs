@@ -3,16 +3,20 @@
 //! Runs follow the order of ingest within a lane; lanes run beside each other, tenants get even shares of worker
 //! time. A run never waits on the network.
 
+mod echo;
 mod feeder;
+mod fetch;
 mod journey;
 mod merge;
 mod mirror;
 mod payload;
+mod reactions;
+mod reads;
 mod runs;
 mod scheduler;
 mod worker;
 mod writes;
 
-pub use runs::{MappingCall, ObjectState, PluginRunner, RunEnd, RunResult, Running};
+pub use runs::{ObjectState, PluginCall, PluginRunner, RecordView, RunEnd, RunResult, Running};
 pub use scheduler::SchedulerStatus;
 pub use worker::{Pipeline, PipelineParts, WorkerSettings};

@@ -1,7 +1,11 @@
 //! A webhook body taken apart: which object, which of its fields.
 
 use crate::domain::event_type::ENVELOPE_FIELDS;
-use crate::domain::{Envelope, EventKind, EventShape, Fields, GhlId, ObjectKind, ObjectRef, Value, shape_of};
+use crate::domain::{
+    AssignmentId, CUSTOM_FIELDS, Envelope, EventKind, EventShape, Fields, GhlId, ObjectKind, ObjectRef,
+    Value, flatten_custom_fields, shape_of,
+};
+use serde::Deserialize as _;
 
 /// What an event's body says.
 #[derive(Clone, Debug)]
@@ -10,20 +14,22 @@ pub(super) struct Payload {
     pub(super) shape: EventShape,
     /// The object, where the body names one.
     pub(super) object: Option<ObjectRef>,
-    /// GHL's id of the contact, where the body names one.
+    /// GHL's id of the contact, where the body names one or it was found out.
     pub(super) contact: Option<GhlId>,
+    /// The only assignment it is for.
+    pub(super) assignment: Option<AssignmentId>,
     /// The object's fields by GHL's names; custom fields as `customFields.ID`.
     pub(super) fields: Fields,
 }
 
-/// The stem of custom fields' names.
-pub(super) const CUSTOM: &str = "customFields";
-
 /// Takes a body apart; `None` when it is no JSON object, which the webhook door has refused already.
 pub(super) fn read(body: &str) -> Option<Payload> {
-    let envelope: Envelope = serde_json::from_str(body).ok()?;
-    let serde_json::Value::Object(mut top) = serde_json::from_str(body).ok()? else {
-        return None;
+    let parsed: serde_json::Value = serde_json::from_str(body).ok()?;
+    let envelope = Envelope::deserialize(&parsed).ok()?;
+    let serde_json::Value::Object(mut top) = parsed else { return None };
+    let assignment = match top.remove("assignment") {
+        Some(serde_json::Value::String(id)) if is_own(&envelope.event_type) => Some(AssignmentId::from(id)),
+        _ => None,
     };
     let shape = shape_of(&envelope.event_type);
     let nested = match shape.kind {
@@ -39,8 +45,8 @@ pub(super) fn read(body: &str) -> Option<Payload> {
     }
     let mut fields = Fields::new();
     for (name, value) in source {
-        if name == CUSTOM {
-            flatten_custom(&value, &mut fields);
+        if name == CUSTOM_FIELDS {
+            flatten_custom_fields(&value, &mut fields);
         } else {
             fields.insert(name, Value::from(value));
         }
@@ -53,18 +59,14 @@ pub(super) fn read(body: &str) -> Option<Payload> {
         shape,
         object: object.map(|id| ObjectRef { kind: shape.kind, id }),
         contact: envelope.contact(),
+        assignment,
         fields,
     })
 }
 
-/// `[{id, value}]`, also with `field_value` or `fieldValue`, to one field each.
-fn flatten_custom(list: &serde_json::Value, fields: &mut Fields) {
-    for item in list.as_array().into_iter().flatten() {
-        let value = ["value", "field_value", "fieldValue"].into_iter().find_map(|name| item.get(name));
-        if let (Some(id), Some(value)) = (item.get("id").and_then(serde_json::Value::as_str), value) {
-            fields.insert(format!("{CUSTOM}.{id}"), Value::from(value.clone()));
-        }
-    }
+/// Events the host makes for one assignment.
+fn is_own(event_type: &str) -> bool {
+    matches!(event_type, "schedule" | "effect-done" | "effect-failed")
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! The port through which a journey calls plugins, so that it can be tested without WebAssembly.
 
-use crate::domain::{Event, Fields, ObjectKind, ObjectRef, RankrId, Timestamp};
+use crate::domain::{
+    Answers, Effect, Event, Fields, ObjectKind, ObjectRef, RankrId, ReadRequest, StateWrite, Timestamp,
+};
 use crate::tenants::ActiveVersion;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// One mapping run's inputs.
-#[derive(Debug)]
-pub struct MappingCall<'a> {
+/// A record as a run sees it: kind, Rankr's id, fields.
+pub type RecordView<'a> = (ObjectKind, &'a RankrId, &'a Fields);
+
+/// One run's inputs.
+#[derive(Clone, Debug)]
+pub struct PluginCall<'a> {
     /// Whose version, with which configuration.
     pub active: &'a ActiveVersion,
     /// The event; its body is the raw payload.
@@ -19,12 +25,16 @@ pub struct MappingCall<'a> {
     pub contact: Option<&'a str>,
     /// The object as the host knows it now.
     pub object: Option<ObjectState<'a>>,
+    /// The record as the event found it; for reactions.
+    pub before: Option<RecordView<'a>>,
     /// The record as it stands.
-    pub current: Option<(ObjectKind, &'a RankrId, &'a Fields)>,
+    pub current: Option<RecordView<'a>>,
+    /// What was read for this run.
+    pub answers: Arc<Answers>,
 }
 
 /// An object as the host knows it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ObjectState<'a> {
     /// Which object.
     pub object: &'a ObjectRef,
@@ -48,6 +58,10 @@ pub enum RunEnd {
         /// Null clears, unnamed is kept.
         fields: Fields,
     },
+    /// What is to be done.
+    Reacted(Vec<Effect>),
+    /// It lacks these answers.
+    NeedsReads(Vec<ReadRequest>),
     /// It failed and always will.
     Failed {
         /// What went wrong, without personal data.
@@ -67,7 +81,7 @@ pub enum RunEnd {
 pub struct RunResult {
     /// How it ended.
     pub end: RunEnd,
-    /// The outcome's word: `mapped`, `trap`, `out-of-fuel` …
+    /// The outcome's word: `mapped`, `reacted`, `trap`, `out-of-fuel` …
     pub outcome: &'static str,
     /// Fuel used.
     pub fuel: u64,
@@ -75,6 +89,8 @@ pub struct RunResult {
     pub took: Duration,
     /// What it logged, JSON, if anything.
     pub log: Option<String>,
+    /// State values it set.
+    pub state: Vec<StateWrite>,
 }
 
 /// A boxed future, so that the port can be a trait object.
@@ -83,5 +99,8 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = RunResult> + Send + 'a>>;
 /// Whoever runs plugins.
 pub trait PluginRunner: Send + Sync + 'static {
     /// Runs a mapping on one event in a fresh instance.
-    fn map<'a>(&'a self, call: MappingCall<'a>) -> Running<'a>;
+    fn map<'a>(&'a self, call: PluginCall<'a>) -> Running<'a>;
+
+    /// Runs a reaction on one event in a fresh instance.
+    fn react<'a>(&'a self, call: PluginCall<'a>) -> Running<'a>;
 }

@@ -38,6 +38,8 @@ pub(super) enum Ended {
     First(usize),
     /// None has; the lane waits until that moment.
     Later(Timestamp),
+    /// They belong into another lane, whose last they become.
+    Move(Lane),
 }
 
 /// How much there is to do, for people and metrics.
@@ -162,6 +164,11 @@ impl Scheduler {
                 state.put_back(taken, taken.events.get(*count..).unwrap_or_default(), None)
             }
             Ended::Later(until) => state.put_back(taken, &taken.events, Some(*until)),
+            Ended::Move(lane) => {
+                state.put_back(taken, &[], None);
+                state.append(lane, &taken.tenant, &taken.events);
+                true
+            }
         };
         drop(state);
         if freed {
@@ -242,6 +249,17 @@ impl State {
         queue.deficit_micros += micros(taken.charged) - micros(took);
         let guess = queue.guess.map_or(took, |before| (before * 7 + took) / 8);
         queue.guess = Some(guess);
+    }
+
+    /// Adds events at the end of a lane.
+    fn append(&mut self, lane: &Lane, tenant: &TenantId, events: &[SlimEvent]) {
+        let queue = self.lanes.entry(lane.clone()).or_default();
+        let idle = queue.events.is_empty() && !queue.busy;
+        queue.tenant = Some(tenant.clone());
+        queue.events.extend(events.iter().map(|event| SlimEvent { lane: lane.clone(), ..event.clone() }));
+        if idle {
+            self.offer(lane.clone());
+        }
     }
 
     /// Whether the lane may run again.
@@ -368,6 +386,23 @@ mod tests {
         let last_quiet = order.iter().rposition(|tenant| tenant == "quiet").unwrap();
         assert!(last_quiet < 120, "the quiet tenant's last event ran as number {last_quiet}");
         assert_eq!(order.len(), 1010);
+    }
+
+    #[test]
+    fn events_move_to_the_end_of_their_real_lane() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![
+            event(1, "t", "task", "T"),
+            event(2, "t", "contact", "U"),
+            event(3, "t", "task", "T"),
+        ]);
+        let taken = scheduler.take(10, NOW);
+        assert_eq!(sequences(&taken), [vec![1, 3], vec![2]]);
+        scheduler.give_back(&taken[0], &Ended::Move(Lane::from("contact")), Duration::ZERO);
+        assert!(scheduler.take(10, NOW).is_empty());
+        scheduler.give_back(&taken[1], &Ended::First(1), Duration::ZERO);
+        let moved = scheduler.take(10, NOW);
+        assert_eq!((sequences(&moved), moved[0].lane.as_str()), (vec![vec![1, 3]], "contact"));
     }
 
     #[test]

@@ -1,15 +1,21 @@
-//! The workers: each takes lanes, loads what their events need by two statements, runs them, commits together.
+//! The workers: each takes lanes, loads what their events need by two statements, runs them, commits them together.
+//! A lane that GHL has to be asked for is set aside until the answers are there; nobody waits for it but itself.
 
 use super::feeder;
+use super::fetch::Fetching;
 use super::journey::{self, Arrived, Finished, Journey};
+use super::reads;
 use super::runs::PluginRunner;
 use super::scheduler::{Ended, Scheduler, SchedulerStatus, Taken};
-use crate::domain::{Clock, Event};
+use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, Timestamp};
+use crate::ghl::Ghl;
 use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Store, StoreError};
 use crate::tenants::Assignments;
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +46,10 @@ pub struct PipelineParts {
     pub assignments: Assignments,
     /// Who runs plugins.
     pub runner: Arc<dyn PluginRunner>,
+    /// Who asks GHL.
+    pub ghl: Ghl,
+    /// Told when a commit brought effects.
+    pub planned: Arc<Notify>,
 }
 
 /// The running pipeline.
@@ -65,9 +75,18 @@ impl Pipeline {
             settings.window,
             stop.clone(),
         ));
+        let fetching = Arc::new(Fetching::new(
+            (parts.ghl.clone(), parts.clock.clone()),
+            Arc::clone(&scheduler),
+            (tasks.clone(), stop.clone()),
+        ));
         for _ in 0..settings.workers.max(1) {
-            let worker =
-                Worker { parts: parts.clone(), scheduler: Arc::clone(&scheduler), batch: settings.batch };
+            let worker = Worker {
+                parts: parts.clone(),
+                scheduler: Arc::clone(&scheduler),
+                fetching: Arc::clone(&fetching),
+                batch: settings.batch,
+            };
             tasks.spawn(worker.work(stop.clone()));
         }
         tasks.close();
@@ -90,8 +109,19 @@ impl Pipeline {
 struct Worker {
     parts: PipelineParts,
     scheduler: Arc<Scheduler>,
+    fetching: Arc<Fetching>,
     batch: usize,
 }
+
+/// What is to be done with a taken lane.
+enum Next {
+    Give(Ended),
+    Commit(Box<EventCommit>, Ended),
+    Fetch { requests: Vec<ReadRequest>, own: bool },
+}
+
+/// Machine time after which an event is looked at again whose row was not there.
+const MISSING_ROW: Duration = Duration::from_secs(5);
 
 impl Worker {
     async fn work(self, stop: CancellationToken) {
@@ -115,41 +145,100 @@ impl Worker {
                 }
                 continue;
             }
-            self.run_batch(&taken).await;
+            self.run_batch(taken).await;
         }
     }
 
-    async fn run_batch(&self, taken: &[Taken]) {
+    async fn run_batch(&self, taken: Vec<Taken>) {
         let started = self.parts.clock.machine_now();
-        let ended = self.try_batch(taken).await;
-        let share = started.elapsed() / u32::try_from(taken.len().max(1)).unwrap_or(1);
-        match ended {
-            Ok(ended) => {
-                for (taken, ended) in taken.iter().zip(&ended) {
-                    self.scheduler.give_back(taken, ended, share);
-                }
-            }
+        let (nexts, groups) = match self.try_batch(&taken).await {
+            Ok(done) => done,
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a batch of events could not be committed; trying again"
+                    "a batch of events could not be run; trying again"
                 );
                 self.parts.clock.machine_sleep(AFTER_FAILURE).await;
-                for taken in taken {
-                    self.scheduler.give_back(taken, &Ended::First(0), share);
+                let nothing = taken.iter().map(|_| Next::Give(Ended::First(0))).collect();
+                (nothing, taken.iter().map(|_| Vec::new()).collect())
+            }
+        };
+        crate::config::failpoint("before-event-commit");
+        let ended = join_all(nexts.into_iter().map(|next| self.settle(next))).await;
+        crate::config::failpoint("after-event-commit");
+        let share = started.elapsed() / u32::try_from(taken.len().max(1)).unwrap_or(1);
+        for ((taken, ended), group) in taken.into_iter().zip(ended).zip(groups) {
+            match ended {
+                Next::Give(ended) => {
+                    if let (Ended::First(count), Some(first)) = (&ended, group.first())
+                        && *count > 0
+                    {
+                        self.fetching.forget(first);
+                    }
+                    self.scheduler.give_back(&taken, &ended, share);
                 }
+                Next::Fetch { requests, own } => self.fetching.start((taken, share), &group, requests, own),
+                Next::Commit(..) => self.scheduler.give_back(&taken, &Ended::First(0), share),
             }
         }
     }
 
-    async fn try_batch(&self, taken: &[Taken]) -> Result<Vec<Ended>, StoreError> {
+    /// Commits what is to be committed.
+    async fn settle(&self, next: Next) -> Next {
+        let Next::Commit(commit, ended) = next else { return next };
+        let planned = !commit.effects.is_empty();
+        match self.parts.store.commit_event(*commit).await {
+            Ok(()) => {
+                if planned {
+                    self.parts.planned.notify_one();
+                }
+                Next::Give(ended)
+            }
+            // Another lane changed what the run had read of the tenant's state: the run is made again.
+            Err(StoreError::Conflict) => Next::Give(Ended::First(0)),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "events could not be committed; trying again"
+                );
+                self.parts.clock.machine_sleep(AFTER_FAILURE).await;
+                Next::Give(Ended::First(0))
+            }
+        }
+    }
+
+    async fn try_batch(&self, taken: &[Taken]) -> Result<(Vec<Next>, Vec<Vec<Arrived>>), StoreError> {
         let sequences: Vec<i64> =
             taken.iter().flat_map(|it| &it.events).map(|event| event.sequence.0).collect();
         let mut bodies = self.parts.store.bodies(&sequences).await?;
-        let groups: Vec<Vec<Arrived>> = taken.iter().map(|taken| group(taken, &mut bodies)).collect();
-        let mut keys: Vec<ObjectKey> = groups
-            .iter()
-            .flatten()
+        let mut groups: Vec<Vec<Arrived>> =
+            taken.iter().map(|taken| self.group(taken, &mut bodies)).collect();
+        let mut contexts = self.contexts(groups.iter().flatten()).await?;
+        let mut nexts: Vec<Option<Next>> = Vec::with_capacity(groups.len());
+        let mut resolved = Vec::new();
+        for (taken, group) in taken.iter().zip(&mut groups) {
+            let next = self.resolve(taken, group, &contexts);
+            if next.is_none() {
+                resolved.extend(group.iter().filter(|it| !has_context(it, &contexts)).cloned());
+            }
+            nexts.push(next);
+        }
+        contexts.extend(self.contexts(resolved.iter()).await?);
+        let mut done = Vec::with_capacity(groups.len());
+        for ((taken, group), next) in taken.iter().zip(&groups).zip(nexts) {
+            done.push(match next {
+                Some(next) => next,
+                None => self.run_lane(taken, group, &contexts).await?,
+            });
+        }
+        Ok((done, groups))
+    }
+
+    async fn contexts(
+        &self,
+        events: impl Iterator<Item = &Arrived>,
+    ) -> Result<HashMap<ObjectKey, LoadedContext>, StoreError> {
+        let mut keys: Vec<ObjectKey> = events
             .flat_map(|arrived| {
                 journey::keys(&arrived.event.tenant, &arrived.event.connection, &arrived.payload)
             })
@@ -158,21 +247,43 @@ impl Worker {
             (&a.connection, a.kind, &a.ghl_id).cmp(&(&b.connection, b.kind, &b.ghl_id))
         });
         keys.dedup();
-        let contexts = self.parts.store.load_contexts(&keys).await?;
-        let mut commit = EventCommit::default();
-        let mut ended = Vec::with_capacity(groups.len());
-        for (taken, events) in taken.iter().zip(&groups) {
-            let finished = self.run_lane(taken, events, &contexts).await?;
-            ended.push(match finished.retry_at {
-                Some(until) => Ended::Later(until),
-                None => Ended::First(events.len()),
-            });
-            add(&mut commit, finished.commit);
+        self.parts.store.load_contexts(&keys).await
+    }
+
+    /// Finds the contact of an event that names none, and moves the event into that contact's lane.
+    fn resolve(
+        &self,
+        taken: &Taken,
+        group: &mut [Arrived],
+        contexts: &HashMap<ObjectKey, LoadedContext>,
+    ) -> Option<Next> {
+        let Some(first) = group.first_mut() else {
+            tracing::error!(lane = taken.lane.as_str(), "an event's row could not be found; looking again");
+            return Some(Next::Give(Ended::Later(self.parts.clock.now().plus(MISSING_ROW))));
+        };
+        let object = first.payload.object.as_ref().filter(|object| object.kind != ObjectKind::Contact)?;
+        if first.payload.contact.is_some() {
+            return None;
         }
-        crate::config::failpoint("before-event-commit");
-        self.parts.store.commit_event(commit).await?;
-        crate::config::failpoint("after-event-commit");
-        Ok(ended)
+        let key = ObjectKey {
+            tenant: first.event.tenant.clone(),
+            connection: first.event.connection.clone(),
+            kind: object.kind,
+            ghl_id: object.id.clone(),
+        };
+        let answers = self.fetching.answers(first);
+        let known = contexts.get(&key).and_then(|context| context.contact.clone());
+        let Some(contact) = known.or_else(|| reads::found_contact(&first.payload, &answers)) else {
+            let search = reads::contact_search(&first.payload)?;
+            let asked = answers.contains_key(&search);
+            return (!asked).then(|| Next::Fetch { requests: vec![search], own: true });
+        };
+        let lane = Lane::of_contact(&first.event.connection, &contact);
+        for arrived in group {
+            arrived.payload.contact = Some(GhlId::clone(&contact));
+            arrived.event.lane = lane.clone();
+        }
+        (taken.lane != lane).then_some(Next::Give(Ended::Move(lane)))
     }
 
     async fn run_lane(
@@ -180,50 +291,61 @@ impl Worker {
         taken: &Taken,
         events: &[Arrived],
         contexts: &HashMap<ObjectKey, LoadedContext>,
-    ) -> Result<Finished, StoreError> {
+    ) -> Result<Next, StoreError> {
+        let Some(first) = events.first() else { return Ok(Next::Give(Ended::First(0))) };
         let versions = self.parts.assignments.of(&taken.tenant);
         let journey = Journey {
+            store: &self.parts.store,
             runner: &*self.parts.runner,
             versions: &versions,
             contexts,
+            answers: self.fetching.answers(first),
+            lane: &taken.lane,
             now: self.parts.clock.now(),
             run_order: taken.run_order,
         };
-        journey.run(events).await
+        let later = |until: Timestamp| Ended::Later(until);
+        Ok(match journey.run(events).await? {
+            Finished::Ended(commit) => Next::Commit(Box::new(commit), Ended::First(events.len())),
+            Finished::Retry(commit, until) => Next::Commit(Box::new(commit), later(until)),
+            Finished::Hold(until) => Next::Give(later(until)),
+            Finished::Reads { requests, own } => Next::Fetch { requests, own },
+        })
+    }
+
+    /// The events of a taken lane that go into one run; the scheduler gets the others back.
+    fn group(&self, taken: &Taken, bodies: &mut HashMap<i64, BodyRow>) -> Vec<Arrived> {
+        // Answers were fetched for these events and no later ones.
+        let upto =
+            taken.events.first().and_then(|first| self.fetching.upto(first.sequence)).unwrap_or(i64::MAX);
+        let mut arrived: Vec<Arrived> = taken
+            .events
+            .iter()
+            .take_while(|slim| slim.sequence.0 <= upto)
+            .map_while(|slim| {
+                let body = bodies.remove(&slim.sequence.0)?;
+                let event = Event {
+                    sequence: slim.sequence,
+                    tenant: slim.tenant.clone(),
+                    connection: body.connection,
+                    event_type: Arc::clone(&slim.event_type),
+                    cause: slim.cause,
+                    lane: slim.lane.clone(),
+                    received_at: body.received_at,
+                    source_time: body.source_time,
+                    body: body.body,
+                };
+                Some(journey::arrive(event, slim.attempts))
+            })
+            .collect();
+        arrived.truncate(journey::foldable(&arrived).max(1));
+        arrived
     }
 }
 
-/// The events of a taken lane that go into one run; the scheduler gets the others back.
-fn group(taken: &Taken, bodies: &mut HashMap<i64, BodyRow>) -> Vec<Arrived> {
-    let mut arrived: Vec<Arrived> = taken
-        .events
+/// Whether all that is known of an event's objects is loaded.
+fn has_context(arrived: &Arrived, contexts: &HashMap<ObjectKey, LoadedContext>) -> bool {
+    journey::keys(&arrived.event.tenant, &arrived.event.connection, &arrived.payload)
         .iter()
-        .map_while(|slim| {
-            let body = bodies.remove(&slim.sequence.0)?;
-            let event = Event {
-                sequence: slim.sequence,
-                tenant: slim.tenant.clone(),
-                connection: body.connection,
-                event_type: Arc::clone(&slim.event_type),
-                cause: slim.cause,
-                lane: slim.lane.clone(),
-                received_at: body.received_at,
-                source_time: body.source_time,
-                body: body.body,
-            };
-            Some(journey::arrive(event, slim.attempts))
-        })
-        .collect();
-    arrived.truncate(journey::foldable(&arrived).max(1));
-    arrived
-}
-
-fn add(all: &mut EventCommit, one: EventCommit) {
-    all.events.extend(one.events);
-    all.runs.extend(one.runs);
-    all.mirror.extend(one.mirror);
-    all.records.extend(one.records);
-    all.links.extend(one.links);
-    all.timeline.extend(one.timeline);
-    all.dead_letters.extend(one.dead_letters);
+        .all(|key| contexts.contains_key(key))
 }

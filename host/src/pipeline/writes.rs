@@ -1,11 +1,13 @@
 //! What a finished run writes: records and links, timeline entries, the events' ends.
 
-use super::journey::{Arrived, Finished, Journey, Working};
+use super::journey::{Arrived, Journey, MergedObject, Working};
 use super::merge::FieldChange;
 use super::mirror::Change;
 use super::runs::RunResult;
-use crate::domain::{GhlId, ObjectKind, ObjectRef, RankrId, Sequence, Timestamp};
-use crate::store::{EventCommit, EventEnd, EventRow, LinkRow, RecordRow, RunRow, StoreError, TimelineRow};
+use crate::domain::{ObjectKind, RankrId, ReadRequest, Sequence, Timestamp};
+use crate::store::{
+    DeadLetterRow, EventCommit, EventEnd, EventRow, RecordRow, RunReadRow, RunRow, StoreError, TimelineRow,
+};
 use crate::tenants::ActiveVersion;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -48,35 +50,30 @@ const DETAILS: &[&str] = &[
 ];
 
 impl Journey<'_> {
-    pub(super) fn waiting(&self, events: &[Arrived], retry_at: Timestamp) -> Finished {
+    pub(super) fn waiting(&self, events: &[Arrived], retry_at: Timestamp) -> EventCommit {
         let mut commit = EventCommit::default();
         for arrived in events {
             commit.events.push(self.event_row(arrived, EventEnd::Waiting(retry_at)));
         }
-        Finished { commit, retry_at: Some(retry_at) }
+        commit
     }
 
     pub(super) fn write_records(
         &self,
         newest: &Arrived,
-        object: Option<&ObjectRef>,
-        contact: Option<&GhlId>,
+        merged: &MergedObject<'_>,
         records: BTreeMap<ObjectKind, Working>,
         commit: &mut EventCommit,
     ) -> Result<(), StoreError> {
         for (kind, working) in records {
-            let ghl_id = if kind == ObjectKind::Contact { contact } else { object.map(|object| &object.id) };
+            let ghl_id = match kind {
+                ObjectKind::Contact => merged.contact.as_ref(),
+                _ => merged.object.map(|object| &object.id),
+            };
             let Some(ghl_id) = ghl_id else { continue };
             // A contact is linked as soon as it is seen, so that its timeline has an owner.
             if !working.linked && (working.touched || kind == ObjectKind::Contact) {
-                commit.links.push(LinkRow {
-                    tenant: newest.event.tenant.clone(),
-                    kind,
-                    connection: newest.event.connection.clone(),
-                    ghl_id: ghl_id.clone(),
-                    rankr_id: working.id.clone(),
-                    at: self.now,
-                });
+                commit.links.push(self.link(newest, kind, &working, ghl_id));
             }
             if working.touched {
                 let json = |error| StoreError::corrupt("record", &error);
@@ -130,11 +127,22 @@ impl Journey<'_> {
                 entry: serde_json::to_string(&entry)
                     .map_err(|error| StoreError::corrupt("timeline entry", &error))?,
             };
-            #[cfg(feature = "test-support")]
-            if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DoubleEffect) {
-                commit.timeline.push(row.clone());
-            }
             commit.timeline.push(row);
+        }
+        Ok(())
+    }
+
+    /// What GHL answered for these events, so that the run can be made again.
+    pub(super) fn write_reads(&self, newest: &Arrived, commit: &mut EventCommit) -> Result<(), StoreError> {
+        let json = |error: serde_json::Error| StoreError::corrupt("answer", &error);
+        for (request, answer) in self.answers.iter().filter(|(request, _)| ReadRequest::is_remote(request)) {
+            commit.reads.push(RunReadRow {
+                sequence: newest.event.sequence,
+                tenant: newest.event.tenant.clone(),
+                request: serde_json::to_string(request).map_err(json)?,
+                answer: serde_json::to_string(answer).map_err(json)?,
+                at: self.now,
+            });
         }
         Ok(())
     }
@@ -159,9 +167,29 @@ impl Journey<'_> {
     }
 }
 
+/// A final failure, kept for a person.
+pub(super) fn dead_letter(
+    newest: &Arrived,
+    active: &ActiveVersion,
+    outcome: &'static str,
+    detail: Option<String>,
+    at: Timestamp,
+) -> DeadLetterRow {
+    DeadLetterRow {
+        sequence: newest.event.sequence,
+        tenant: active.tenant.clone(),
+        assignment: active.assignment.clone(),
+        version: active.version.clone(),
+        outcome,
+        detail: detail.unwrap_or_default(),
+        at,
+    }
+}
+
 pub(super) fn run_row(
     newest: &Arrived,
     active: &ActiveVersion,
+    interface: &'static str,
     result: &RunResult,
     detail: Option<String>,
     at: Timestamp,
@@ -171,7 +199,7 @@ pub(super) fn run_row(
         tenant: active.tenant.clone(),
         assignment: active.assignment.clone(),
         version: active.version.clone(),
-        interface: "mapping",
+        interface,
         outcome: result.outcome,
         detail,
         fuel: i64::try_from(result.fuel).unwrap_or(i64::MAX),
