@@ -15,6 +15,8 @@ pub(super) struct Health {
     version: &'static str,
     /// Events known to the pipeline and not ended.
     events_open: usize,
+    /// Effects that wait for GHL or are being sent.
+    effects_open: i64,
     /// Product time, RFC 3339.
     now: String,
 }
@@ -22,7 +24,9 @@ pub(super) struct Health {
 /// Says that the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "It lives", body = Health)))]
 pub(super) async fn live(State(state): State<ApiState>) -> Json<Health> {
-    Json(health(&state))
+    // Liveness is the process's alone: a database that fails shows as zero here and in `/readyz`.
+    let open = state.store.count_open_effects().await.unwrap_or_default();
+    Json(health(&state, open))
 }
 
 /// Says that the host can do its work.
@@ -33,7 +37,8 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>,
         tracing::error!(error = &error as &dyn std::error::Error, "not ready: the database does not answer");
         Problem::unavailable("The database does not answer.")
     })?;
-    Ok(Json(health(&state)))
+    let open = state.store.count_open_effects().await?;
+    Ok(Json(health(&state, open)))
 }
 
 /// What was counted, for Prometheus; names begin with `mapwright_`, and no label names a person.
@@ -44,11 +49,12 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> String {
     crate::telemetry::render_metrics()
 }
 
-fn health(state: &ApiState) -> Health {
+fn health(state: &ApiState, effects_open: i64) -> Health {
     Health {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
         events_open: (state.pipeline)().events,
+        effects_open,
         now: state.clock.now().to_rfc3339(),
     }
 }

@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 mod auth;
+mod effects;
 mod events;
 mod health;
 mod page;

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem documents; the only map from failures to HTTP.
 
 use crate::store::StoreError;
-use crate::webhooks::Refusal;
+use crate::webhooks::{RankrRefusal, Refusal};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -35,6 +35,10 @@ impl Problem {
 
     pub(super) fn bad_parameter(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "A parameter is wrong", detail)
+    }
+
+    pub(super) fn bad_body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-body", "The body is wrong", detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -78,6 +82,23 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "a request failed on the store");
         Self::internal()
+    }
+}
+
+impl From<RankrRefusal> for Problem {
+    fn from(refusal: RankrRefusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            RankrRefusal::Invalid(_) => Self::bad_parameter(detail),
+            RankrRefusal::Unknown(_) => Self::not_found(detail),
+            RankrRefusal::KeyReused(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The Idempotency-Key was used for another event",
+                detail,
+            ),
+            RankrRefusal::Store(error) => error.into(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{auth, events, health, records, runs, timeline, webhooks};
+use super::{auth, effects, events, health, records, runs, timeline, webhooks};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -20,7 +20,9 @@ struct Description;
 
 fn keyed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(events::list))
+        .routes(routes!(events::list, events::take))
+        .routes(routes!(effects::list))
+        .routes(routes!(effects::list_rankr_events))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))
         .routes(routes!(timeline::list))

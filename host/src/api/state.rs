@@ -3,7 +3,7 @@
 use crate::domain::Clock;
 use crate::pipeline::SchedulerStatus;
 use crate::store::Store;
-use crate::webhooks::Ingest;
+use crate::webhooks::{Ingest, RankrDoor};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
@@ -36,6 +36,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// The webhook door.
     pub ingest: Ingest,
+    /// The door for Rankr's events.
+    pub rankr: RankrDoor,
     /// The key of `/v1`.
     pub host_key: HostKey,
     /// Largest body, bytes.

@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::domain::{PluginName, TenantId, Timestamp, VersionId};
-use crate::plugins::{Limits, Package, Runtime};
+use crate::plugins::{CAPABILITIES, Description, Limits, Package, Runtime};
 use crate::store::{ActivationRow, Store, VersionRow};
 use anyhow::{Context as _, bail};
 use std::collections::HashMap;
@@ -74,6 +74,8 @@ impl Deployment<'_> {
                 let folder = settings.plugins.folder.display();
                 format!("assignment of tenant {} names the plugin {plugin}, which is not in plugins.folder {folder}", assigned.tenant)
             })?;
+            granted(package, &assigned.grants)
+                .with_context(|| format!("assignment of {plugin} to tenant {}", assigned.tenant))?;
             let prepared = self.prepare(&package.version, &package.component, &assigned.config).await?;
             let tenant = TenantId::new(&assigned.tenant);
             let assignment = self.store.assignment(&tenant, &plugin, self.now).await?;
@@ -87,7 +89,7 @@ impl Deployment<'_> {
                     mode: "active".to_owned(),
                     config: assigned.config.clone(),
                     prepared: Arc::from(prepared),
-                    grants: "[]".to_owned(),
+                    grants: serde_json::to_string(&assigned.grants)?,
                     activated_at: self.now,
                 })
                 .await?;
@@ -106,4 +108,31 @@ impl Deployment<'_> {
             }
         }
     }
+}
+
+/// Holds what a plugin asks for and imports against what it is granted.
+fn granted(package: &Package, grants: &[String]) -> anyhow::Result<()> {
+    if let Some(unknown) = grants.iter().find(|grant| !CAPABILITIES.contains(&grant.as_str())) {
+        bail!("there is no capability {unknown:?}; there are {}", CAPABILITIES.join(", "));
+    }
+    let has = |name: &str| grants.iter().any(|grant| grant == name);
+    let asked = &package.description.capabilities;
+    if let Some(missing) = asked.iter().find(|asked| !asked.optional && !has(&asked.name)) {
+        bail!(
+            "the plugin needs the capability {}: {}; add it to the assignment's grants",
+            missing.name,
+            missing.reason
+        );
+    }
+    for function in &package.imports {
+        let Some(needed) = Description::capability_of_import(function) else { continue };
+        let declared = |name: &&&str| asked.iter().any(|asked| asked.name == **name);
+        if !needed.iter().any(|name| has(name)) && !needed.iter().any(|name| declared(&name)) {
+            bail!(
+                "the plugin imports {function}, which needs {}, but does not ask for it",
+                needed.join(" or ")
+            );
+        }
+    }
+    Ok(())
 }

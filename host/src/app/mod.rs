@@ -5,19 +5,25 @@ mod runner;
 
 use crate::api::{ApiState, Door, HostKey};
 use crate::config::Settings;
-use crate::domain::{Clock, ClockRate};
+use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
+use crate::effects::{Outbox, OutboxParts};
+use crate::ghl::Ghl;
+use crate::outbound::{Client, ClientSettings};
 use crate::pipeline::{Pipeline, PipelineParts, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
+use crate::schedule::Timers;
 use crate::store::{Store, StoreSettings, Synchronous};
 use crate::telemetry;
-use crate::tenants::{Assignments, DirectoryCell, apply_settings};
-use crate::webhooks::Ingest;
+use crate::tenants::{Assignments, BaseUrls, Credentials, DirectoryCell, apply_settings};
+use crate::vault::Vault;
+use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
 use runner::Runner;
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +33,8 @@ pub struct App {
     store: Store,
     clock: Clock,
     pipeline: Arc<Pipeline>,
+    outbox: Outbox,
+    timers: Timers,
     drain: Duration,
     stop_door: CancellationToken,
     door: JoinHandle<std::io::Result<()>>,
@@ -40,7 +48,7 @@ impl App {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         telemetry::start_metrics();
         let clock = clock(settings);
-        let store = Store::open(&store_settings(settings), &clock).await?;
+        let store = Store::open(&store_settings(settings)).await?;
         apply_settings(&store, settings, clock.now()).await?;
         let directory = DirectoryCell::default();
         directory.refresh(&store).await?;
@@ -61,16 +69,30 @@ impl App {
         deployment.assign(settings, &deployed).await?;
         let assignments = Assignments::default();
         assignments.refresh(&store).await?;
+        let ghl = ghl(settings, &store, &directory, &clock).await?;
         let ingest = Ingest::new(
             store.clone(),
             clock.clone(),
-            directory,
+            directory.clone(),
             assignments.clone(),
             settings.webhooks.max_waiting,
         );
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
         let runner = Arc::new(Runner { store: store.clone(), runtime, limits });
-        let parts = PipelineParts { store: store.clone(), clock: clock.clone(), assignments, runner };
+        let planned = Arc::new(Notify::new());
+        let outbox = Outbox::start(
+            OutboxParts {
+                store: store.clone(),
+                clock: clock.clone(),
+                ghl: ghl.clone(),
+                assignments: assignments.clone(),
+                planned: Arc::clone(&planned),
+            },
+            settings.pipeline.effects_at_once,
+        );
+        let timers = Timers::start(store.clone(), clock.clone(), assignments.clone());
+        let parts =
+            PipelineParts { store: store.clone(), clock: clock.clone(), assignments, runner, ghl, planned };
         let worker_settings =
             WorkerSettings { workers, batch: settings.pipeline.batch, window: settings.pipeline.window };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
@@ -79,6 +101,7 @@ impl App {
             store: store.clone(),
             clock: clock.clone(),
             ingest,
+            rankr: RankrDoor::new(store.clone(), clock.clone(), directory),
             host_key: HostKey::new(settings.api.host_key.expose_secret()),
             body_limit_bytes: settings.http.body_limit_bytes,
             pipeline: Arc::new(move || seen.status()),
@@ -91,7 +114,7 @@ impl App {
         let door = tokio::spawn(door.serve(state, stop_door.clone()));
         let drain = Duration::from_secs(settings.http.drain_seconds);
         tracing::info!(%address, "the host is listening on {address}");
-        Ok(Self { address, store, clock, pipeline, drain, stop_door, door })
+        Ok(Self { address, store, clock, pipeline, outbox, timers, drain, stop_door, door })
     }
 
     /// Where the door really listens.
@@ -108,7 +131,9 @@ impl App {
         self.stop_door.cancel();
         let ending = async {
             let served = self.door.await;
+            self.timers.stop().await;
             self.pipeline.stop().await;
+            self.outbox.stop().await;
             served
         };
         let ended = self.clock.within(self.drain, ending).await;
@@ -121,6 +146,26 @@ impl App {
             }
         }
     }
+}
+
+/// The transport to GHL, over the connections' sealed tokens.
+async fn ghl(
+    settings: &Settings,
+    store: &Store,
+    directory: &DirectoryCell,
+    clock: &Clock,
+) -> anyhow::Result<Ghl> {
+    let vault = Vault::open(&settings.data.folder)?;
+    let urls = BaseUrls {
+        live: Arc::from(settings.ghl.live_url.trim_end_matches('/')),
+        sandbox: Arc::from(settings.ghl.sandbox_url.trim_end_matches('/')),
+    };
+    let credentials = Credentials::new(store.clone(), vault, directory.clone(), urls);
+    for connection in &settings.connections {
+        let (tenant, id) = (TenantId::new(&connection.tenant), ConnectionId::new(&connection.id));
+        credentials.put_fixed(&tenant, &id, &connection.access_token).await?;
+    }
+    Ok(Ghl::new(Client::new(ClientSettings::default())?, clock.clone(), Arc::new(credentials)))
 }
 
 fn clock(settings: &Settings) -> Clock {

@@ -1,8 +1,9 @@
 //! The pipeline's port to the WebAssembly runtime: loads a version at its first use and translates.
 
-use crate::pipeline::{MappingCall, PluginRunner, RunEnd, RunResult, Running};
+use crate::domain::GhlId;
+use crate::pipeline::{PluginCall, PluginRunner, RecordView, RunEnd, RunResult, Running};
 use crate::plugins::{
-    Limits, LoadedVersion, MappedRecord, MappingInput, ObjectInput, RunFailure, RunReport, Runtime,
+    Limits, LoadedVersion, MappedRecord, ObjectInput, RunContext, RunFailure, RunInput, RunReport, Runtime,
 };
 use crate::store::Store;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    async fn version(&self, call: &MappingCall<'_>) -> Result<Arc<LoadedVersion>, String> {
+    async fn version(&self, call: &PluginCall<'_>) -> Result<Arc<LoadedVersion>, String> {
         let id = &call.active.version;
         if let Some(version) = self.runtime.loaded_version(id) {
             return Ok(version);
@@ -26,47 +27,70 @@ impl Runner {
         self.runtime.load(id, &row.component).map_err(|error| error.to_string())
     }
 
-    async fn run(&self, call: MappingCall<'_>) -> RunResult {
-        let version = match self.version(&call).await {
-            Ok(version) => version,
-            Err(detail) => {
-                let report = RunReport {
-                    outcome: Err(RunFailure::Host(detail)),
-                    fuel: 0,
-                    took: Duration::ZERO,
-                    log: Vec::new(),
-                    log_dropped: 0,
-                };
-                return result(report);
+    async fn map_once(&self, call: PluginCall<'_>) -> RunResult {
+        match self.version(&call).await {
+            Ok(version) => {
+                let report = self.runtime.map(&version, &input(&call), &self.limits).await;
+                result(report, "mapped", |MappedRecord { kind, fields }| RunEnd::Mapped { kind, fields })
             }
-        };
-        let input = MappingInput {
-            event_id: call.event.sequence.to_string(),
-            event_type: &call.event.event_type,
-            cause: call.event.cause,
-            source_time: call.event.source_time,
-            now: call.now,
-            seed: seed(call.event.sequence.0),
-            contact: call.contact,
-            object: call.object.map(|state| ObjectInput {
-                kind: state.object.kind,
-                id: state.object.id.as_str(),
-                deleted: state.deleted,
-                fields: state.fields,
-                changed: state.changed,
-                echo: state.echo,
-            }),
-            raw: &call.event.body,
-            current: call.current.map(|(kind, id, fields)| (kind, id.as_str(), fields)),
-            prepared: &call.active.prepared,
-        };
-        result(self.runtime.map(&version, &input, &self.limits).await)
+            Err(detail) => not_begun(detail),
+        }
+    }
+
+    async fn react_once(&self, call: PluginCall<'_>) -> RunResult {
+        match self.version(&call).await {
+            Ok(version) => {
+                let report = self.runtime.react(&version, &input(&call), &self.limits).await;
+                result(report, "reacted", RunEnd::Reacted)
+            }
+            Err(detail) => not_begun(detail),
+        }
     }
 }
 
 impl PluginRunner for Runner {
-    fn map<'a>(&'a self, call: MappingCall<'a>) -> Running<'a> {
-        Box::pin(self.run(call))
+    fn map<'a>(&'a self, call: PluginCall<'a>) -> Running<'a> {
+        Box::pin(self.map_once(call))
+    }
+
+    fn react<'a>(&'a self, call: PluginCall<'a>) -> Running<'a> {
+        Box::pin(self.react_once(call))
+    }
+}
+
+fn not_begun(detail: String) -> RunResult {
+    result(RunReport::not_begun(RunFailure::Host(detail)), "host-failed", |()| RunEnd::Reacted(Vec::new()))
+}
+
+fn input<'a>(call: &'a PluginCall<'a>) -> RunInput<'a> {
+    let record = |view: Option<RecordView<'a>>| view.map(|(kind, id, fields)| (kind, id.as_str(), fields));
+    RunInput {
+        event_id: call.event.sequence.to_string(),
+        event_type: &call.event.event_type,
+        cause: call.event.cause,
+        source_time: call.event.source_time,
+        now: call.now,
+        seed: seed(call.event.sequence.0),
+        contact: call.contact,
+        object: call.object.as_ref().map(|state| ObjectInput {
+            kind: state.object.kind,
+            id: state.object.id.as_str(),
+            deleted: state.deleted,
+            fields: state.fields,
+            changed: state.changed.clone(),
+            echo: state.echo.clone(),
+        }),
+        raw: &call.event.body,
+        current: record(call.current),
+        before: record(call.before),
+        context: RunContext {
+            grants: Arc::clone(&call.active.grants),
+            answers: Arc::clone(&call.answers),
+            contact: call.contact.map(GhlId::from),
+            plugin: call.active.plugin.clone(),
+            state_schema: call.active.state_schema,
+        },
+        prepared: &call.active.prepared,
     }
 }
 
@@ -78,10 +102,11 @@ fn seed(sequence: i64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn result(report: RunReport<MappedRecord>) -> RunResult {
+fn result<T>(report: RunReport<T>, done: &'static str, end: impl FnOnce(T) -> RunEnd) -> RunResult {
     let log = (!report.log.is_empty()).then(|| serde_json::to_string(&report.log).unwrap_or_default());
     let (end, outcome) = match report.outcome {
-        Ok(MappedRecord { kind, fields }) => (RunEnd::Mapped { kind, fields }, "mapped"),
+        Ok(given) => (end(given), done),
+        Err(RunFailure::NeedsReads(wanted)) => (RunEnd::NeedsReads(wanted), "needs-read"),
         Err(failure) => {
             let (outcome, detail) = (failure.outcome(), failure.to_string());
             let end = match failure {
@@ -92,5 +117,5 @@ fn result(report: RunReport<MappedRecord>) -> RunResult {
             (end, outcome)
         }
     };
-    RunResult { end, outcome, fuel: report.fuel, took: report.took, log }
+    RunResult { end, outcome, fuel: report.fuel, took: report.took, log, state: report.state }
 }

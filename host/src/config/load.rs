@@ -97,6 +97,10 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         settings.pipeline.window >= 1000,
         format!("pipeline.window is {}: give at least 1000", settings.pipeline.window),
     );
+    demand(
+        settings.pipeline.effects_at_once > 0,
+        "pipeline.effects_at_once is 0: give at least 1".to_owned(),
+    );
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_names(settings, &mut demand);
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
@@ -122,23 +126,18 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
                 connection.id, connection.app
             ),
         );
-        demand(
-            settings.tenants.iter().any(|tenant| tenant.id == connection.tenant),
-            format!(
-                "connection {} names the tenant {:?}, which is not configured",
-                connection.id, connection.tenant
-            ),
-        );
+        demand_tenant(settings, demand, &format!("connection {}", connection.id), &connection.tenant);
     }
     for assignment in &settings.assignments {
-        demand(
-            settings.tenants.iter().any(|tenant| tenant.id == assignment.tenant),
-            format!(
-                "assignment of {} names the tenant {:?}, which is not configured",
-                assignment.plugin, assignment.tenant
-            ),
-        );
+        demand_tenant(settings, demand, &format!("assignment of {}", assignment.plugin), &assignment.tenant);
     }
+}
+
+fn demand_tenant(settings: &Settings, demand: &mut impl FnMut(bool, String), who: &str, tenant: &str) {
+    demand(
+        settings.tenants.iter().any(|known| known.id == tenant),
+        format!("{who} names the tenant {tenant:?}, which is not configured"),
+    );
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ pub struct PipelineSettings {
     pub batch: usize,
     /// Events known to the scheduler at once.
     pub window: usize,
+    /// Effects that are sent to GHL at once.
+    pub effects_at_once: usize,
 }
 
 /// Limits of plugins.
@@ -196,6 +198,9 @@ pub struct AssignmentSettings {
     /// Its configuration, JSON text.
     #[serde(default = "empty_object")]
     pub config: String,
+    /// Capabilities it is granted.
+    #[serde(default)]
+    pub grants: Vec<String>,
 }
 
 fn empty_object() -> String {

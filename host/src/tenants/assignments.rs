@@ -19,6 +19,14 @@ pub struct ActiveVersion {
     pub version: VersionId,
     /// Event types it wants; `*` is every type.
     pub events: Arc<[String]>,
+    /// Reads it declares.
+    pub reads: Arc<[String]>,
+    /// Whether it maps.
+    pub maps: bool,
+    /// Whether it reacts.
+    pub reacts: bool,
+    /// The number of its state's layout.
+    pub state_schema: u32,
     /// What `prepare` made of its configuration.
     pub prepared: Arc<[u8]>,
     /// Granted capabilities.
@@ -37,6 +45,12 @@ impl ActiveVersion {
 #[derive(Deserialize)]
 struct Wanted {
     events: Vec<String>,
+    #[serde(default)]
+    reads: Vec<String>,
+    #[serde(default)]
+    interfaces: Vec<String>,
+    #[serde(default)]
+    state_schema: u32,
 }
 
 type ByTenant = HashMap<TenantId, Arc<[ActiveVersion]>>;
@@ -72,7 +86,11 @@ impl Assignments {
                 tenant: row.tenant,
                 plugin: row.plugin,
                 version: row.version,
+                maps: wanted.interfaces.iter().any(|name| name == "mapping"),
+                reacts: wanted.interfaces.iter().any(|name| name == "reaction"),
                 events: Arc::from(wanted.events),
+                reads: Arc::from(wanted.reads),
+                state_schema: wanted.state_schema,
                 prepared: row.prepared,
                 grants: Arc::new(grants),
             });

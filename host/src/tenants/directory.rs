@@ -40,6 +40,10 @@ pub struct Connection {
     pub app: Option<AppId>,
     /// GHL's location.
     pub location: LocationId,
+    /// `live` or `sandbox`.
+    pub environment: String,
+    /// Granted scopes, space separated; empty: not known.
+    pub scopes: Arc<str>,
     /// Whether events are taken: neither suspended nor closed.
     pub receiving: bool,
 }
@@ -83,6 +87,8 @@ impl Directory {
             tenant: row.tenant,
             app: row.app,
             location: row.location,
+            environment: row.environment,
+            scopes: Arc::from(row.scopes),
             receiving: !matches!(row.state.as_str(), "suspended" | "closed"),
         };
         if let Some(app) = &connection.app
@@ -108,6 +114,11 @@ impl Directory {
     #[must_use]
     pub fn receiver(&self, app: &AppId, location: &str) -> Option<&Connection> {
         self.by_location.get(&(app.clone(), LocationId::from(location)))
+    }
+
+    /// A tenant's connections.
+    pub fn of_tenant(&self, tenant: &TenantId) -> impl Iterator<Item = &Connection> {
+        self.connections.values().filter(move |connection| connection.tenant == *tenant)
     }
 
     /// The connection of that id.

@@ -3,9 +3,11 @@
 //! The directory is a snapshot of the stored tables that is swapped whole, so that no request waits for a lock.
 
 mod assignments;
+mod credentials;
 mod directory;
 mod onboarding;
 
 pub use assignments::{ActiveVersion, Assignments};
+pub use credentials::{BaseUrls, CredentialError, Credentials};
 pub use directory::{App, Connection, Directory, DirectoryCell};
 pub use onboarding::{OnboardingError, apply_settings};

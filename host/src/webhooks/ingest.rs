@@ -2,7 +2,7 @@
 
 use super::share::Shares;
 use super::verify::{Signatures, Verifier};
-use crate::domain::{AppId, Cause, Clock, Envelope, Lane, ObjectKind, Timestamp, shape_of};
+use crate::domain::{AppId, Cause, Clock, Envelope, Lane, ObjectKind, Timestamp, dedupe_key, shape_of};
 use crate::store::{Appended, InboxRow, Store, StoreError};
 use crate::tenants::{App, Assignments, Connection, DirectoryCell};
 use std::collections::HashMap;
@@ -169,7 +169,7 @@ impl Ingest {
     fn row(&self, app: &App, connection: &Connection, envelope: &Envelope, body: &str) -> InboxRow {
         let received_at = self.clock.now();
         InboxRow {
-            dedupe: dedupe_key(app, envelope.webhook_id.as_deref(), body),
+            dedupe: dedupe(app, envelope.webhook_id.as_deref(), body),
             tenant: connection.tenant.clone(),
             connection: connection.id.clone(),
             event_type: Arc::from(envelope.event_type.as_str()),
@@ -186,7 +186,7 @@ impl Ingest {
 /// The lane: contact, else object, else connection.
 fn lane_of(envelope: &Envelope, connection: &Connection) -> Lane {
     match (envelope.contact(), envelope.object_id()) {
-        (Some(contact), _) => Lane::new(format!("{}/contact:{contact}", connection.id)),
+        (Some(contact), _) => Lane::of_contact(&connection.id, &contact),
         (None, Some(object)) => {
             let kind = shape_of(&envelope.event_type).kind.as_str();
             Lane::new(format!("{}/{kind}:{object}", connection.id))
@@ -195,21 +195,10 @@ fn lane_of(envelope: &Envelope, connection: &Connection) -> Lane {
     }
 }
 
-/// 16 bytes that are the same for the same delivery: over app and webhook id, or over the body where it has none.
-fn dedupe_key(app: &App, webhook_id: Option<&str>, body: &str) -> [u8; 16] {
-    use aws_lc_rs::digest::{Context, SHA256};
-    let mut hash = Context::new(&SHA256);
-    hash.update(app.id.as_str().as_bytes());
+/// The same for the same delivery: over app and webhook id, or over the body where it has none.
+fn dedupe(app: &App, webhook_id: Option<&str>, body: &str) -> [u8; 16] {
     match webhook_id {
-        Some(id) => {
-            hash.update(b"\0id\0");
-            hash.update(id.as_bytes());
-        }
-        None => {
-            hash.update(b"\0body\0");
-            hash.update(body.as_bytes());
-        }
+        Some(id) => dedupe_key(&[app.id.as_str(), "id", id]),
+        None => dedupe_key(&[app.id.as_str(), "body", body]),
     }
-    let digest = hash.finish();
-    digest.as_ref().first_chunk::<16>().copied().unwrap_or_default()
 }

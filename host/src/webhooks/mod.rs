@@ -2,8 +2,10 @@
 //! happens before the answer, and no plugin is touched.
 
 mod ingest;
+mod rankr;
 mod share;
 mod verify;
 
 pub use ingest::{Delivery, Ingest, Ingested, Refusal};
+pub use rankr::{RankrDoor, RankrEvent, RankrRefusal};
 pub use verify::{KeyError, Signatures, Verifier};
