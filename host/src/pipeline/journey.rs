@@ -1,20 +1,20 @@
 //! One run of a lane: payloads into the mirror, mappings over the merged object, reactions to what they made of it,
 //! everything into one commit.
 
-use super::echo::Answered;
 use super::merge::{FieldChange, Record};
-use super::mirror::{Change, Mirror};
+use super::merged::MergedObject;
 use super::payload::{self, Payload};
 use super::reads;
-use super::runs::{ObjectState, PluginCall, PluginRunner, RecordView, RunEnd, RunResult};
+use super::rounds::{Interface, Progress};
+use super::runs::{PluginRunner, RunEnd};
 use super::writes::{dead_letter, run_row};
 use crate::domain::{
-    Answers, ConnectionId, Event, EventKind, Fields, GhlId, Lane, OWN_DELETION, ObjectKind, ObjectRef,
-    RankrId, ReadRequest, Sequence, TenantId, Timestamp, Value,
+    Answers, ConnectionId, Event, EventKind, Fields, GhlId, Lane, ObjectKind, ObjectRef, RankrId,
+    ReadRequest, TenantId, Timestamp, Value,
 };
 use crate::store::{AnsweredRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError};
 use crate::tenants::ActiveVersion;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 /// How long it waits before it looks again.
 const HOLD: Duration = Duration::from_secs(1);
-/// Times a run is begun again for look-ups that the database answers.
-const LOCAL_ROUNDS: usize = 64;
 
 /// An event with its body taken apart.
 #[derive(Clone, Debug)]
@@ -83,38 +81,6 @@ pub(super) struct Journey<'a> {
     pub(super) run_order: i64,
 }
 
-/// What a journey has come to so far.
-pub(super) struct Progress {
-    /// The records under way: the contact's, and that of the event's object.
-    pub(super) records: BTreeMap<ObjectKind, Working>,
-    /// What was answered, look-ups of the database among it.
-    pub(super) answers: Arc<Answers>,
-    /// What is to be committed.
-    pub(super) commit: EventCommit,
-}
-
-impl Progress {
-    /// Rankr's id of the contact.
-    pub(super) fn contact(&self) -> Option<RankrId> {
-        self.records.get(&ObjectKind::Contact).map(|working| working.id.clone())
-    }
-
-    /// A record as a run sees it, if there is one.
-    pub(super) fn view(&self, kind: ObjectKind) -> Option<RecordView<'_>> {
-        self.records
-            .get(&kind)
-            .filter(|working| working.existed || working.touched)
-            .map(|working| (kind, &working.id, &working.record.fields))
-    }
-}
-
-/// Which of a plugin's interfaces is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interface {
-    Mapping,
-    Reaction,
-}
-
 /// A record under way, with what it was.
 pub(super) struct Working {
     pub(super) id: RankrId,
@@ -148,43 +114,6 @@ pub(super) fn foldable(events: &[Arrived]) -> usize {
         return 1;
     }
     events.iter().take_while(|next| next.payload.object == first.payload.object).count()
-}
-
-/// The object after all events of the run.
-pub(super) struct MergedObject<'a> {
-    pub(super) mirror: Mirror,
-    pub(super) fields: Fields,
-    pub(super) changes: Vec<Change>,
-    /// Changed fields that only repeat what GHL answered to us.
-    pub(super) echo: BTreeSet<String>,
-    /// Whether the deletion is our own.
-    pub(super) own_deletion: bool,
-    /// What of the answers to our writes is to be forgotten.
-    settled: Option<String>,
-    pub(super) object: Option<&'a ObjectRef>,
-    pub(super) contact: Option<GhlId>,
-    pub(super) deleted: bool,
-}
-
-impl MergedObject<'_> {
-    /// Whether everything the events say was known to be older than what is there.
-    pub(super) fn all_stale(&self) -> bool {
-        !self.changes.is_empty() && self.changes.iter().all(|change| change.stale)
-    }
-
-    /// Names of the changed fields, sorted.
-    pub(super) fn changed(&self) -> BTreeSet<&str> {
-        self.changes.iter().flat_map(|change| change.changed.keys().map(String::as_str)).collect()
-    }
-
-    /// Whether anything is left for a reaction: a happening, a deletion by others, a change that is no echo.
-    pub(super) fn is_news(&self) -> bool {
-        match self.object {
-            None => true,
-            Some(_) if self.deleted => !self.own_deletion,
-            Some(_) => self.changed().into_iter().any(|name| !self.echo.contains(name)),
-        }
-    }
 }
 
 impl Journey<'_> {
@@ -282,60 +211,6 @@ impl Journey<'_> {
         Ok(held.then(|| self.now.plus(HOLD)))
     }
 
-    /// The events' payloads into the mirror; `Err` names what GHL has to be asked first.
-    fn merge<'e>(
-        &self,
-        events: &'e [Arrived],
-        newest: &'e Arrived,
-    ) -> Result<Result<MergedObject<'e>, Vec<ReadRequest>>, StoreError> {
-        let object = newest.payload.object.as_ref();
-        let context = object.and_then(|object| self.context(&newest.event, object.kind, &object.id));
-        let corrupt = |error: serde_json::Error| StoreError::corrupt("mirror", &error);
-        let mut mirror = match context.and_then(|context| context.mirror.as_ref()) {
-            Some((fields, deleted_at)) => Mirror::from_stored(fields, *deleted_at).map_err(corrupt)?,
-            None => Mirror::default(),
-        };
-        let answered = match context.and_then(|context| context.answered.as_deref()) {
-            Some(text) => Answered::from_stored(text).map_err(corrupt)?,
-            None => Answered::default(),
-        };
-        let mut changes: Vec<Change> = events.iter().map(|arrived| apply(&mut mirror, arrived)).collect();
-        if let Some(request) = reads::confirming(events, &mirror) {
-            let Some(answer) = self.answers.get(&request) else { return Ok(Err(vec![request])) };
-            if let Some((fields, at)) = reads::confirmed(answer, &mirror) {
-                let at = at.unwrap_or(newest.event.source_time).max(newest.event.source_time);
-                let confirmed = mirror.apply(fields, at, newest.event.sequence);
-                if let Some(last) = changes.last_mut() {
-                    last.changed.extend(confirmed.changed);
-                }
-            }
-        }
-        let fields = mirror.fields();
-        let echo = changes
-            .iter()
-            .flat_map(|change| change.changed.keys())
-            .filter(|name| fields.get(*name).is_some_and(|value| answered.repeats(name, value, self.now)))
-            .cloned()
-            .collect();
-        let deleted = changes.iter().any(|change| change.deleted);
-        let own_deletion = deleted && answered.repeats(OWN_DELETION, &Value::Boolean(true), self.now);
-        let settled = answered.settled(&fields, mirror.deleted_at().is_some(), self.now);
-        let contact = newest.payload.contact.clone().or_else(|| {
-            object.filter(|object| object.kind == ObjectKind::Contact).map(|object| object.id.clone())
-        });
-        Ok(Ok(MergedObject {
-            mirror,
-            fields,
-            changes,
-            echo,
-            own_deletion,
-            settled,
-            object,
-            contact,
-            deleted,
-        }))
-    }
-
     /// Declared reads of the versions that want the event, as far as they are not answered.
     fn declared_reads(&self, newest: &Arrived, merged: &MergedObject<'_>) -> Vec<ReadRequest> {
         if merged.all_stale() || merged.deleted {
@@ -429,91 +304,6 @@ impl Journey<'_> {
         Ok(field_changes)
     }
 
-    /// A run's failure as the event's: final, with its word; or a stop of the whole event, to be tried again.
-    pub(super) fn failure(
-        &self,
-        events: &[Arrived],
-        result: &RunResult,
-        end: RunEnd,
-    ) -> Result<(Option<&'static str>, Option<String>), Stop> {
-        match end {
-            RunEnd::Failed { detail } => Ok((Some(result.outcome), Some(detail))),
-            RunEnd::Again { after, detail } => match self.again(events, after) {
-                Some(retry_at) => Err(Stop::Retry(retry_at)),
-                None => Ok((Some(result.outcome), Some(detail))),
-            },
-            RunEnd::Mapped { .. } | RunEnd::Reacted(_) | RunEnd::NeedsReads(_) => {
-                Ok((Some("host-failed"), Some("the run ended as another kind of run does".to_owned())))
-            }
-        }
-    }
-
-    /// Runs a plugin until it has all answers: those of the database at once, those of GHL stop the journey.
-    pub(super) async fn rounds(
-        &self,
-        newest: &Arrived,
-        merged: &MergedObject<'_>,
-        (interface, active): (Interface, &ActiveVersion),
-        (kind, before): (ObjectKind, Option<RecordView<'_>>),
-        progress: &mut Progress,
-    ) -> Result<RunResult, Stop> {
-        for _ in 0..LOCAL_ROUNDS {
-            let call = PluginCall {
-                before,
-                current: progress.view(kind),
-                answers: Arc::clone(&progress.answers),
-                ..self.call(newest, active, merged)
-            };
-            let result = match interface {
-                Interface::Mapping => self.runner.map(call).await,
-                Interface::Reaction => self.runner.react(call).await,
-            };
-            let RunEnd::NeedsReads(wanted) = &result.end else { return Ok(result) };
-            let (remote, local): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(ReadRequest::is_remote);
-            if !remote.is_empty() {
-                return Err(Stop::Reads(remote));
-            }
-            for request in local {
-                let answer = self.local_answer(newest, progress.contact().as_ref(), &request).await?;
-                Arc::make_mut(&mut progress.answers).insert(request, answer);
-            }
-        }
-        Ok(RunResult {
-            end: RunEnd::Failed {
-                detail: format!("it was begun again {LOCAL_ROUNDS} times for want of answers"),
-            },
-            outcome: "too-many-reads",
-            fuel: 0,
-            took: Duration::ZERO,
-            log: None,
-            state: Vec::new(),
-        })
-    }
-
-    fn call<'c>(
-        &self,
-        newest: &'c Arrived,
-        active: &'c ActiveVersion,
-        merged: &'c MergedObject<'_>,
-    ) -> PluginCall<'c> {
-        PluginCall {
-            active,
-            event: &newest.event,
-            now: self.now,
-            contact: merged.contact.as_ref().map(GhlId::as_str),
-            object: newest.payload.object.as_ref().map(|object| ObjectState {
-                object,
-                deleted: merged.deleted,
-                fields: &merged.fields,
-                changed: merged.changed().into_iter().collect(),
-                echo: merged.echo.iter().map(String::as_str).collect(),
-            }),
-            before: None,
-            current: None,
-            answers: Arc::default(),
-        }
-    }
-
     fn keep_mirror(
         &self,
         newest: &Arrived,
@@ -553,7 +343,7 @@ impl Journey<'_> {
     }
 
     /// When to try again after a retryable failure; `None` once it has been tried long enough.
-    fn again(&self, events: &[Arrived], after: Duration) -> Option<Timestamp> {
+    pub(super) fn again(&self, events: &[Arrived], after: Duration) -> Option<Timestamp> {
         let first = events.first()?;
         if self.now.since(first.event.received_at) >= GIVE_UP_AFTER {
             return None;
@@ -566,19 +356,6 @@ impl Journey<'_> {
 pub(super) fn pause(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.clamp(0, 16)).unwrap_or(0);
     SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
-}
-
-fn apply(mirror: &mut Mirror, arrived: &Arrived) -> Change {
-    if arrived.payload.object.is_none() {
-        return Change::default();
-    }
-    let (at, sequence): (Timestamp, Sequence) = (arrived.event.source_time, arrived.event.sequence);
-    match arrived.payload.shape.change {
-        EventKind::Delete => mirror.delete(at),
-        EventKind::Snapshot | EventKind::Partial | EventKind::Happening => {
-            mirror.apply(arrived.payload.fields.clone(), at, sequence)
-        }
-    }
 }
 
 /// Takes an event's body apart; a body that is no object counts as a happening without fields.

@@ -1,8 +1,10 @@
 //! Reactions: what plugins ask for becomes the event's plan. Local effects go into the event's own commit, remote ones
 //! into the outbox.
 
-use super::journey::{Arrived, Interface, Journey, MergedObject, Progress, Stop, Working};
+use super::journey::{Arrived, Journey, Stop, Working};
 use super::merge::Record;
+use super::merged::MergedObject;
+use super::rounds::{Interface, Progress};
 use super::runs::{RunEnd, RunResult};
 use super::writes::{dead_letter, run_row};
 use crate::domain::{

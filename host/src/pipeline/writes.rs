@@ -1,7 +1,8 @@
 //! What a finished run writes: records and links, timeline entries, the events' ends.
 
-use super::journey::{Arrived, Journey, MergedObject, Working};
+use super::journey::{Arrived, Journey, Working};
 use super::merge::FieldChange;
+use super::merged::MergedObject;
 use super::mirror::Change;
 use super::runs::RunResult;
 use crate::domain::{ObjectKind, RankrId, ReadRequest, Sequence, Timestamp};

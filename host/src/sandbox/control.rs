@@ -1,25 +1,33 @@
-//! `/_sandbox`: registering apps, acting as a person in the CRM, switching faults, asking whether all is sent.
+//! `/_sandbox`: registering apps, issuing tokens, switching faults and limits, asking whether all is sent.
 
+use super::caller::Grant;
+use super::limits::Limits;
 use super::refusal::Refusal;
+use super::shape::{Change, Kind};
 use super::state::{App, Faults, State};
 use axum::Json;
 use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A contact made by a person.
+/// What a token is for.
 #[derive(Debug, Deserialize)]
-pub(super) struct NewContact {
-    location_id: String,
-    fields: Map<String, Value>,
-}
-
-/// Which location a token is for.
-#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     location_id: String,
+    /// Space separated; left out for a person, who may do everything and counts as no program.
+    scopes: Option<String>,
+}
+
+/// Which business a contact belongs to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Business {
+    location_id: String,
+    business_id: String,
+    business_name: String,
 }
 
 pub(super) async fn keys(Extract(state): Extract<Arc<State>>) -> Json<Value> {
@@ -32,34 +40,32 @@ pub(super) async fn register(Extract(state): Extract<Arc<State>>, Json(app): Jso
 }
 
 pub(super) async fn token(Extract(state): Extract<Arc<State>>, Json(asked): Json<NewToken>) -> Json<Value> {
-    Json(json!({"access_token": state.issue_token(&asked.location_id)}))
+    let scopes = asked.scopes.map(|scopes| scopes.split_whitespace().map(str::to_owned).collect());
+    Json(json!({"access_token": state.issue_token(Grant { location: asked.location_id, scopes })}))
 }
 
-pub(super) async fn create(
-    Extract(state): Extract<Arc<State>>,
-    Json(contact): Json<NewContact>,
-) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"contact": state.create(&contact.location_id, contact.fields, "user")?})))
-}
-
-pub(super) async fn update(
+/// Puts a contact into a business, as people do on the contact's page; GHL's API has no write for its name.
+pub(super) async fn set_business(
     Extract(state): Extract<Arc<State>>,
     Path(id): Path<String>,
-    Json(fields): Json<Map<String, Value>>,
-) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"contact": state.update(&id, &fields, "user")?})))
-}
-
-pub(super) async fn delete(
-    Extract(state): Extract<Arc<State>>,
-    Path(id): Path<String>,
+    Json(business): Json<Business>,
 ) -> Result<StatusCode, Refusal> {
-    state.delete(&id, "user")?;
+    let mut contact = state.object(Kind::Contact, &id, &business.location_id)?;
+    contact.insert("businessId".to_owned(), json!(business.business_id));
+    contact.insert("businessName".to_owned(), json!(business.business_name));
+    let change =
+        Change { kind: Kind::Contact, id: &id, location: &business.location_id, op: "update", by: "user" };
+    state.change(change, contact)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn faults(Extract(state): Extract<Arc<State>>, Json(faults): Json<Faults>) -> StatusCode {
-    state.set_faults(faults);
+    state.lock().0.faults = faults;
+    StatusCode::NO_CONTENT
+}
+
+pub(super) async fn limits(Extract(state): Extract<Arc<State>>, Json(limits): Json<Limits>) -> StatusCode {
+    state.lock().0.limits = limits;
     StatusCode::NO_CONTENT
 }
 

@@ -10,28 +10,34 @@ use std::path::Path;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Entry {
-    /// A contact was created, updated or deleted.
+    /// An object was created, changed or deleted.
     Object(ObjectEntry),
     /// A webhook message was made; it may be sent several times.
     Delivery(DeliveryEntry),
     /// One sending of a message and how it was answered.
     Attempt(AttemptEntry),
+    /// A program's write that was done.
+    Write(WriteEntry),
 }
 
-/// A change of a contact.
+/// A change of an object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ObjectEntry {
     /// When, product time, RFC 3339.
     pub(super) at: String,
+    /// `contact`, `task`, `note` or `appointment`.
+    pub(super) object: String,
     /// GHL's id.
     pub(super) id: String,
+    /// The contact it belongs to; none for contacts.
+    pub(super) contact_id: Option<String>,
     /// The location.
     pub(super) location_id: String,
-    /// `create`, `update` or `delete`.
+    /// `create`, `update`, `tags`, `complete` or `delete`.
     pub(super) op: String,
     /// `user`, or `api` for a call with a token.
     pub(super) by: String,
-    /// The contact after the change, as GET answers it.
+    /// The object after the change, as GET answers it.
     pub(super) after: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -49,10 +55,23 @@ pub(super) struct DeliveryEntry {
     pub(super) app_id: String,
     /// The location.
     pub(super) location_id: String,
-    /// The contact.
-    pub(super) contact_id: String,
+    /// The object.
+    pub(super) object_id: String,
     /// The body, verbatim.
     pub(super) body: String,
+}
+
+/// A program's write.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct WriteEntry {
+    /// When it was done, product time, RFC 3339.
+    pub(super) at: String,
+    /// The operation's id in GHL's catalogue.
+    pub(super) operation: String,
+    /// What it wrote.
+    pub(super) id: String,
+    /// What the caller named its request.
+    pub(super) request_id: Option<String>,
 }
 
 /// One sending of a message.

@@ -1,14 +1,18 @@
 //! The imitation GHL, a process of its own.
 //!
-//! It has contacts, signed webhooks with retries and faults, and a journal on disk of everything that changed and was
+//! It has contacts with their tasks, notes and appointments, signed webhooks with retries, quotas and faults, and a journal on disk of everything that changed and was
 //! sent. It shares nothing with the host but the clock's origin.
 
+mod caller;
+mod children;
 mod contacts;
 mod control;
 mod delivery;
 mod journal;
+mod limits;
 mod refusal;
 mod server;
+mod shape;
 mod sign;
 mod state;
 

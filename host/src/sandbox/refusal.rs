@@ -1,5 +1,6 @@
 //! GHL's error bodies.
 
+use super::shape::Kind;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -23,8 +24,21 @@ pub(super) enum Refusal {
         /// `email` or `phone`.
         field: &'static str,
     },
+    /// 429.
+    TooMany,
     /// The sandbox itself failed.
     Broken(std::io::Error),
+}
+
+impl Refusal {
+    /// There is no such object.
+    pub(super) fn not_found(kind: Kind, id: &str) -> Self {
+        let mut word = kind.word().to_owned();
+        if let Some(first) = word.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::NotFound(format!("{word} with id {id} not found"))
+    }
 }
 
 impl From<std::io::Error> for Refusal {
@@ -57,6 +71,7 @@ impl IntoResponse for Refusal {
                 json!({"statusCode": 400, "message": "This location does not allow duplicated contacts.",
                     "meta": {"contactId": id, "matchingField": field}, "traceId": trace}),
             ),
+            Self::TooMany => (429, json!({"statusCode": 429, "message": "Too Many Requests"})),
             Self::Broken(error) => {
                 tracing::error!(%error, "the sandbox's journal failed");
                 (500, json!({"statusCode": 500, "message": "Internal Server Error", "traceId": trace}))

@@ -1,10 +1,11 @@
 //! The sandbox's listener: GHL's endpoints and its own controls.
 
 use super::state::State;
-use super::{contacts, control, delivery};
+use super::{children, contacts, control, delivery, limits};
 use crate::domain::Clock;
 use crate::outbound::Client;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,15 +65,46 @@ impl Sandbox {
 }
 
 fn router(state: Arc<State>) -> Router {
-    Router::new()
-        .route("/contacts/", post(contacts::create))
+    let api = Router::new()
+        .route("/contacts/", get(contacts::list).post(contacts::create))
+        .route("/contacts/search", post(contacts::search))
+        .route("/contacts/search/duplicate", get(contacts::duplicate))
+        .route("/contacts/upsert", post(contacts::upsert))
+        .route("/contacts/business/{business}", get(contacts::of_business))
         .route("/contacts/{id}", get(contacts::get).put(contacts::update).delete(contacts::delete))
+        .route("/contacts/{id}/tags", post(contacts::add_tags).delete(contacts::remove_tags))
+        .route(
+            "/contacts/{id}/workflow/{workflow}",
+            post(contacts::start_workflow).delete(contacts::stop_workflow),
+        )
+        .route("/contacts/{id}/tasks", get(children::tasks).post(children::create_task))
+        .route(
+            "/contacts/{id}/tasks/{task}",
+            get(children::task).put(children::update_task).delete(children::delete_task),
+        )
+        .route("/contacts/{id}/tasks/{task}/completed", put(children::complete_task))
+        .route("/contacts/{id}/notes", get(children::notes).post(children::create_note))
+        .route(
+            "/contacts/{id}/notes/{note}",
+            get(children::note).put(children::update_note).delete(children::delete_note),
+        )
+        .route("/contacts/{id}/appointments", get(children::appointments))
+        .route("/calendars/events/appointments", post(children::create_appointment))
+        .route(
+            "/calendars/events/appointments/{id}",
+            get(children::appointment).put(children::update_appointment),
+        )
+        .route("/locations/{location}/tasks/search", post(children::search_tasks))
+        .route("/locations/{location}/customFields", get(children::custom_fields))
+        .route_layer(from_fn_with_state(Arc::clone(&state), limits::guard));
+    Router::new()
         .route("/_sandbox/keys", get(control::keys))
         .route("/_sandbox/apps", post(control::register))
         .route("/_sandbox/tokens", post(control::token))
-        .route("/_sandbox/contacts", post(control::create))
-        .route("/_sandbox/contacts/{id}", put(control::update).delete(control::delete))
+        .route("/_sandbox/contacts/{id}/business", put(control::set_business))
         .route("/_sandbox/faults", put(control::faults))
+        .route("/_sandbox/limits", put(control::limits))
         .route("/_sandbox/pending", get(control::pending))
+        .merge(api)
         .with_state(state)
 }

@@ -1,8 +1,11 @@
-//! The sandbox's state: contacts, apps, tokens; every change goes through the journal.
+//! The sandbox's state: objects, apps, tokens; every change goes through the journal.
 
+use super::caller::Grant;
 use super::delivery::Outgoing;
-use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry};
+use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry, WriteEntry};
+use super::limits::{Limits, Windows};
 use super::refusal::Refusal;
+use super::shape::{Change, Kind};
 use super::sign::Signer;
 use crate::domain::{Clock, Timestamp};
 use serde::Deserialize;
@@ -12,30 +15,6 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// Fields a contact may be written with.
-pub(super) const WRITABLE: &[&str] = &[
-    "firstName",
-    "lastName",
-    "name",
-    "email",
-    "phone",
-    "address1",
-    "city",
-    "state",
-    "country",
-    "postalCode",
-    "website",
-    "timezone",
-    "companyName",
-    "gender",
-    "source",
-    "dateOfBirth",
-    "tags",
-    "customFields",
-    "dnd",
-    "assignedTo",
-];
 
 /// One app that webhooks are sent to.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,13 +27,8 @@ pub(super) struct App {
     pub(super) locations: Vec<String>,
 }
 
-/// A contact.
-#[derive(Clone, Debug)]
-pub(super) struct Contact {
-    pub(super) location_id: String,
-    /// As GET answers it.
-    pub(super) fields: Map<String, Value>,
-}
+/// An object as GET answers it.
+pub(super) type Object = Map<String, Value>;
 
 /// What is switched on to go wrong: counts are used up one by one.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -66,14 +40,29 @@ pub(super) struct Faults {
     pub(super) hold_back: u32,
     /// Product seconds a held-back message waits.
     pub(super) hold_back_seconds: u64,
+    /// So many next messages about tasks name no contact, as live ones do.
+    pub(super) tasks_without_contact: u32,
+    /// So many next writes of programs are answered 503 and not done.
+    pub(super) fail_before: u32,
+    /// So many next writes of programs are done and answered 504.
+    pub(super) fail_after: u32,
+    /// So many next calls of programs are answered 429.
+    pub(super) too_many: u32,
+}
+
+/// Takes one from a count.
+pub(super) fn strikes(count: &mut u32) -> bool {
+    std::mem::replace(count, count.saturating_sub(1)) > 0
 }
 
 #[derive(Default)]
-struct Inner {
-    contacts: BTreeMap<String, Contact>,
+pub(super) struct Inner {
+    objects: BTreeMap<(Kind, String), Object>,
     apps: Vec<App>,
-    tokens: HashMap<String, String>,
-    faults: Faults,
+    tokens: HashMap<String, Grant>,
+    pub(super) faults: Faults,
+    pub(super) limits: Limits,
+    pub(super) windows: Windows,
     pending: usize,
     /// The last change's time; the next is later, so that no two changes tie.
     last_change: Timestamp,
@@ -98,19 +87,18 @@ impl State {
         let (journal, entries) = Journal::open(&folder.join("journal.jsonl"))?;
         let mut inner = Inner::default();
         for entry in entries {
-            if let Entry::Object(object) = entry {
-                if object.op == "delete" {
-                    inner.contacts.remove(&object.id);
-                } else {
-                    let contact = Contact { location_id: object.location_id, fields: object.after };
-                    inner.contacts.insert(object.id, contact);
-                }
+            let Entry::Object(object) = entry else { continue };
+            let Some(kind) = Kind::parse(&object.object) else { continue };
+            if object.op == "delete" {
+                inner.remove(kind, &object.id);
+            } else {
+                inner.objects.insert((kind, object.id), object.after);
             }
         }
         Ok(Self { inner: Mutex::new((inner, journal)), clock, signer: Signer::open(folder)?, outgoing })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,20 +108,16 @@ impl State {
         guard.0.apps.push(app);
     }
 
-    /// A token for one location that does not expire.
-    pub(super) fn issue_token(&self, location: &str) -> String {
+    /// A token that does not expire.
+    pub(super) fn issue_token(&self, grant: Grant) -> String {
         let token = format!("sandbox-{}", uuid::Uuid::new_v4().simple());
-        self.lock().0.tokens.insert(token.clone(), location.to_owned());
+        self.lock().0.tokens.insert(token.clone(), grant);
         token
     }
 
-    /// The location a token opens.
-    pub(super) fn location_of(&self, token: &str) -> Option<String> {
+    /// What a token opens.
+    pub(super) fn grant_of(&self, token: &str) -> Option<Grant> {
         self.lock().0.tokens.get(token).cloned()
-    }
-
-    pub(super) fn set_faults(&self, faults: Faults) {
-        self.lock().0.faults = faults;
     }
 
     /// Messages made and neither answered nor given up.
@@ -141,139 +125,123 @@ impl State {
         self.lock().0.pending
     }
 
-    pub(super) fn contact(&self, id: &str) -> Result<Contact, Refusal> {
-        let found = self.lock().0.contacts.get(id).cloned();
-        found.ok_or_else(|| Refusal::NotFound(format!("Contact with id {id} not found")))
-    }
-
-    /// Creates a contact; answers it as GET would.
-    pub(super) fn create(
-        &self,
-        location: &str,
-        fields: Map<String, Value>,
-        by: &str,
-    ) -> Result<Map<String, Value>, Refusal> {
-        let id = new_id();
-        let mut made = self.checked(&fields)?;
-        self.refuse_duplicate(location, &made, None)?;
-        made.insert("id".into(), json!(id));
-        made.insert("locationId".into(), json!(location));
-        made.insert("dateAdded".into(), json!(self.clock.now().to_rfc3339()));
-        self.change(&id, location, ("create", "ContactCreate"), made, by)
-    }
-
-    /// Updates fields of a contact; null empties one.
-    pub(super) fn update(
-        &self,
-        id: &str,
-        fields: &Map<String, Value>,
-        by: &str,
-    ) -> Result<Map<String, Value>, Refusal> {
-        let contact = self.contact(id)?;
-        let given = self.checked(fields)?;
-        self.refuse_duplicate(&contact.location_id, &given, Some(id))?;
-        let mut after = contact.fields;
-        for (name, value) in given {
-            after.insert(name, value);
+    /// An object of a location.
+    pub(super) fn object(&self, kind: Kind, id: &str, location: &str) -> Result<Object, Refusal> {
+        let found = self.lock().0.objects.get(&(kind, id.to_owned())).cloned();
+        let found = found.ok_or_else(|| Refusal::not_found(kind, id))?;
+        if found.get("locationId").and_then(Value::as_str) == Some(location) {
+            Ok(found)
+        } else {
+            Err(Refusal::OtherLocation)
         }
-        self.change(id, &contact.location_id, ("update", "ContactUpdate"), after, by)
     }
 
-    /// Deletes a contact.
-    pub(super) fn delete(&self, id: &str, by: &str) -> Result<(), Refusal> {
-        let contact = self.contact(id)?;
-        self.change(id, &contact.location_id, ("delete", "ContactDelete"), contact.fields, by)?;
-        Ok(())
-    }
-
-    fn checked(&self, fields: &Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
-        let wrong: Vec<String> = fields
-            .keys()
-            .filter(|name| !WRITABLE.contains(&name.as_str()))
-            .map(|name| format!("property {name} should not exist"))
-            .collect();
-        if wrong.is_empty() { Ok(fields.clone()) } else { Err(Refusal::Invalid(wrong)) }
-    }
-
-    fn refuse_duplicate(
-        &self,
-        location: &str,
-        given: &Map<String, Value>,
-        own: Option<&str>,
-    ) -> Result<(), Refusal> {
+    /// Objects of a location that fit, in the order of their ids.
+    pub(super) fn objects(&self, kind: Kind, location: &str, fits: impl Fn(&Object) -> bool) -> Vec<Object> {
         let guard = self.lock();
-        for field in ["email", "phone"] {
-            let Some(value) = given.get(field).filter(|value| !value.is_null()) else {
-                continue;
-            };
-            let same = guard.0.contacts.iter().find(|(id, contact)| {
-                contact.location_id == location
-                    && own != Some(id.as_str())
-                    && contact.fields.get(field) == Some(value)
+        guard
+            .0
+            .objects
+            .iter()
+            .filter(|((known, _), object)| {
+                *known == kind && object.get("locationId").and_then(Value::as_str) == Some(location)
+            })
+            .map(|(_, object)| object)
+            .filter(|object| fits(object))
+            .cloned()
+            .collect()
+    }
+
+    /// The contact of that location with this e-mail or phone.
+    pub(super) fn same_contact(
+        &self,
+        location: &str,
+        given: &Object,
+        own: Option<&str>,
+    ) -> Option<(String, &'static str)> {
+        ["email", "phone"].into_iter().find_map(|field| {
+            let value = given.get(field).filter(|value| !value.is_null() && **value != "")?;
+            let same = self.objects(Kind::Contact, location, |known| {
+                known.get(field) == Some(value) && known.get("id").and_then(Value::as_str) != own
             });
-            if let Some((id, _)) = same {
-                return Err(Refusal::Duplicate { id: id.clone(), field });
-            }
-        }
-        Ok(())
+            let id = same.first()?.get("id")?.as_str()?.to_owned();
+            Some((id, field))
+        })
     }
 
     /// Journals a change with the messages it causes, takes it over, and hands the messages to the sender.
-    fn change(
-        &self,
-        id: &str,
-        location: &str,
-        (op, event_type): (&str, &str),
-        mut after: Map<String, Value>,
-        by: &str,
-    ) -> Result<Map<String, Value>, Refusal> {
+    pub(super) fn change(&self, change: Change<'_>, mut after: Object) -> Result<Object, Refusal> {
         let mut guard = self.lock();
         let (inner, journal) = &mut *guard;
         inner.last_change = self.clock.now().max(inner.last_change.plus(Duration::from_millis(1)));
         let now = inner.last_change.to_rfc3339();
-        after.insert("dateUpdated".into(), json!(now));
+        if change.kind == Kind::Contact {
+            after.insert("dateUpdated".into(), json!(now));
+        }
+        let contact_id = after.get("contactId").and_then(Value::as_str).map(str::to_owned);
         let mut entries = vec![Entry::Object(ObjectEntry {
             at: now.clone(),
-            id: id.to_owned(),
-            location_id: location.to_owned(),
-            op: op.to_owned(),
-            by: by.to_owned(),
+            object: change.kind.word().to_owned(),
+            id: change.id.to_owned(),
+            contact_id,
+            location_id: change.location.to_owned(),
+            op: change.op.to_owned(),
+            by: change.by.to_owned(),
             after: after.clone(),
         })];
         let mut messages = Vec::new();
-        for app in inner.apps.iter().filter(|app| app.locations.iter().any(|known| known == location)) {
-            let delivery = message(app, (id, location, event_type), &after, &now);
-            entries.push(Entry::Delivery(delivery.clone()));
-            messages.push((app.webhook_url.clone(), delivery));
+        if let Some(event_type) = change.kind.event_type(&change) {
+            let nameless = change.kind == Kind::Task && strikes(&mut inner.faults.tasks_without_contact);
+            let told = change.kind.message(&after, !nameless);
+            for app in
+                inner.apps.iter().filter(|app| app.locations.iter().any(|known| known == change.location))
+            {
+                let delivery = delivery(app, event_type, &change, &told, &now);
+                entries.push(Entry::Delivery(delivery.clone()));
+                messages.push((app.webhook_url.clone(), delivery));
+            }
         }
         journal.append(&entries)?;
-        if op == "delete" {
-            inner.contacts.remove(id);
+        if change.op == "delete" {
+            inner.remove(change.kind, change.id);
         } else {
-            let contact = Contact { location_id: location.to_owned(), fields: after.clone() };
-            inner.contacts.insert(id.to_owned(), contact);
+            inner.objects.insert((change.kind, change.id.to_owned()), after.clone());
         }
         for (url, delivery) in messages {
-            let take = |count: &mut u32| std::mem::replace(count, count.saturating_sub(1)) > 0;
-            let outgoing = Outgoing {
-                url,
-                webhook_id: delivery.webhook_id,
-                body: delivery.body,
-                times: if take(&mut inner.faults.duplicate) { 2 } else { 1 },
-                wait_seconds: if take(&mut inner.faults.hold_back) {
-                    inner.faults.hold_back_seconds
-                } else {
-                    0
-                },
-            };
-            inner.pending += 1;
-            if self.outgoing.try_send(outgoing).is_err() {
-                tracing::error!("too many webhooks wait to be sent; one was given up");
-                inner.pending -= 1;
-            }
+            self.hand_over(inner, url, delivery);
         }
         drop(guard);
         Ok(after)
+    }
+
+    fn hand_over(&self, inner: &mut Inner, url: String, delivery: DeliveryEntry) {
+        let outgoing = Outgoing {
+            url,
+            webhook_id: delivery.webhook_id,
+            body: delivery.body,
+            times: if strikes(&mut inner.faults.duplicate) { 2 } else { 1 },
+            wait_seconds: if strikes(&mut inner.faults.hold_back) {
+                inner.faults.hold_back_seconds
+            } else {
+                0
+            },
+        };
+        inner.pending += 1;
+        if self.outgoing.try_send(outgoing).is_err() {
+            tracing::error!("too many webhooks wait to be sent; one was given up");
+            inner.pending -= 1;
+        }
+    }
+
+    /// Journals a program's write that was done.
+    pub(super) fn wrote(&self, operation: &str, id: &str, request_id: Option<&str>) -> Result<(), Refusal> {
+        let entry = Entry::Write(WriteEntry {
+            at: self.clock.now().to_rfc3339(),
+            operation: operation.to_owned(),
+            id: id.to_owned(),
+            request_id: request_id.map(str::to_owned),
+        });
+        Ok(self.lock().1.append(&[entry])?)
     }
 
     /// Journals one sending.
@@ -290,21 +258,22 @@ impl State {
     }
 }
 
-/// A real-shaped message: flat, empty fields left out.
-fn message(
-    app: &App,
-    (id, location, event_type): (&str, &str, &str),
-    contact: &Map<String, Value>,
-    now: &str,
-) -> DeliveryEntry {
+impl Inner {
+    /// Removes an object; a contact takes its tasks, notes and appointments along.
+    fn remove(&mut self, kind: Kind, id: &str) {
+        self.objects.remove(&(kind, id.to_owned()));
+        if kind == Kind::Contact {
+            self.objects.retain(|_, object| object.get("contactId").and_then(Value::as_str) != Some(id));
+        }
+    }
+}
+
+fn delivery(app: &App, event_type: &str, change: &Change<'_>, told: &Object, now: &str) -> DeliveryEntry {
     let webhook_id = uuid::Uuid::new_v4().to_string();
     let mut body = Map::new();
     body.insert("type".into(), json!(event_type));
-    for (name, value) in contact {
-        if name != "dateUpdated" && !value.is_null() {
-            body.insert(name.clone(), value.clone());
-        }
-    }
+    body.insert("locationId".into(), json!(change.location));
+    body.extend(told.clone());
     body.insert("timestamp".into(), json!(now));
     body.insert("webhookId".into(), json!(webhook_id));
     body.insert("appId".into(), json!(app.app_id));
@@ -314,8 +283,8 @@ fn message(
         webhook_id,
         event_type: event_type.to_owned(),
         app_id: app.app_id.clone(),
-        location_id: location.to_owned(),
-        contact_id: id.to_owned(),
+        location_id: change.location.to_owned(),
+        object_id: change.id.to_owned(),
         body: Value::Object(body).to_string(),
     }
 }

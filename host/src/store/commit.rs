@@ -1,9 +1,10 @@
 //! What one event's end writes: its state, runs, mirror, records, links, timeline and dead letters, all or
 //! nothing, many events to a commit.
 
-use super::effects::{self, AnsweredRow, EffectMark, EffectRow};
+use super::effects::{self, EffectRow};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
+use super::outbox::{self, AnsweredRow, EffectMark};
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
 use crate::domain::{
@@ -337,8 +338,8 @@ pub(super) async fn write_all(
     insert!(timeline, TIMELINE, bind_timeline);
     insert!(dead_letters, DEAD_LETTERS, bind_dead_letter);
     write!(effects, effects::insert);
-    write!(marks, effects::mark);
-    write!(answered, effects::answered);
+    write!(marks, outbox::mark);
+    write!(answered, outbox::answered);
     write!(state, memory::put_state);
     write!(schedules, memory::put_schedules);
     write!(rankr_events, memory::put_rankr_events);

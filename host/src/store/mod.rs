@@ -11,8 +11,10 @@ mod effects;
 mod error;
 mod events;
 mod inbox;
+mod lookups;
 mod memory;
 mod open;
+mod outbox;
 mod plugins;
 mod records;
 mod rows;
@@ -25,12 +27,13 @@ pub use commit::{
     DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
 pub use credentials::CredentialRow;
-pub use effects::{AnsweredRow, EffectListing, EffectMark, EffectRow, MadeBy, OpenEffect};
+pub use effects::{EffectListing, EffectRow, MadeBy};
 pub use error::StoreError;
 pub use events::EventListing;
 pub use inbox::{Appended, BodyRow, InboxRow, SlimEvent};
 pub use memory::{RankrEventListing, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 pub use open::{Store, StoreSettings, Synchronous};
+pub use outbox::{AnsweredRow, EffectMark, OpenEffect};
 pub use plugins::{ActivationRow, VersionRow};
 pub use records::{LoadedContext, ObjectKey, RecordListing};
 pub use runs::RunListing;

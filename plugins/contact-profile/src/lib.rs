@@ -1,8 +1,11 @@
-//! Maps GHL contacts to Rankr contact records: 22 fields, and custom fields by their ids.
+//! Maps GHL contacts to Rankr contact records: 22 fields, custom fields by their ids, and, where it may read them, the
+//! contact's business, open tasks, last note and next appointment.
 //!
 //! A field that GHL is known to have emptied is cleared; a field the host does not know is left alone.
 
-use mapwright_sdk::{Event, Mapped, Mapping, Object, Plugin, Record, RunError, Value, export_plugin};
+use mapwright_sdk::{
+    Capability, Event, Mapped, Mapping, Object, Plugin, Record, RunError, Value, crm, export_plugin,
+};
 use std::collections::BTreeMap;
 
 /// What the person who activates the plugin chooses.
@@ -43,8 +46,29 @@ impl Plugin for ContactProfile {
     const NAME: &'static str = "contact-profile";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Keeps a Rankr contact record in step with its GHL contact.";
-    const EVENTS: &'static [&'static str] =
-        &["ContactCreate", "ContactUpdate", "ContactDelete", "ContactTagUpdate", "ContactDndUpdate"];
+    const EVENTS: &'static [&'static str] = &[
+        "ContactCreate",
+        "ContactUpdate",
+        "ContactDelete",
+        "ContactTagUpdate",
+        "ContactDndUpdate",
+        "TaskCreate",
+        "TaskComplete",
+        "TaskDelete",
+        "NoteCreate",
+        "NoteUpdate",
+        "NoteDelete",
+        "AppointmentCreate",
+        "AppointmentUpdate",
+        "AppointmentDelete",
+    ];
+    const READS: &'static [&'static str] = &["crm.contact", "crm.tasks", "crm.notes", "crm.appointments"];
+    const CAPABILITIES: &'static [Capability] = &[
+        Capability::optional("crm.contacts.read", "Fills business_name."),
+        Capability::optional("crm.tasks.read", "Fills open_tasks, the number of tasks to do."),
+        Capability::optional("crm.notes.read", "Fills last_note_at."),
+        Capability::optional("crm.appointments.read", "Fills next_appointment_at."),
+    ];
 
     fn check(config: &Config) -> Vec<mapwright_sdk::ConfigError> {
         let taken = |name: &str| RENAMED.iter().any(|(field, _)| *field == name);
@@ -63,32 +87,113 @@ impl Plugin for ContactProfile {
 
 impl Mapping for ContactProfile {
     fn map(event: &Event, _current: Option<&Record>, config: &Config) -> Result<Mapped, RunError> {
-        let contact = event.contact().ok_or_else(|| RunError::unmappable("the event is about no contact"))?;
         let mut mapped = Mapped::contact();
-        for (field, source) in RENAMED {
-            if let Some(value) = contact.get(source) {
-                mapped.add(*field, trimmed(value));
-            }
+        if let Some(contact) = event.contact() {
+            map_contact(contact, config, &mut mapped);
+        } else if event.contact_id.is_none() {
+            return Err(RunError::unmappable("the event belongs to no contact"));
         }
-        if let Some(name) = full_name(contact) {
-            mapped.add("full_name", name);
-        }
-        if let Some(email) = contact.get("email") {
-            mapped.add("email", email.as_text().map(|text| text.trim().to_lowercase()));
-        }
-        if let Some(phone) = contact.get("phone") {
-            mapped.add("phone", phone.as_text().map(plain_phone));
-        }
-        if let Some(date) = contact.get("dateOfBirth") {
-            mapped.add("date_of_birth", date.as_text().map(date_only));
-        }
-        for (id, field) in &config.custom_fields {
-            if let Some(value) = contact.custom(id) {
-                mapped.add(field.as_str(), value.clone());
-            }
+        if let Some(contact) = &event.contact_id
+            && !event.contact().is_some_and(|object| object.deleted)
+        {
+            enrich(contact, event, &mut mapped);
         }
         Ok(mapped)
     }
+}
+
+/// The contact's own fields.
+fn map_contact(contact: &Object, config: &Config, mapped: &mut Mapped) {
+    for (field, source) in RENAMED {
+        if let Some(value) = contact.get(source) {
+            mapped.add(*field, trimmed(value));
+        }
+    }
+    if let Some(name) = full_name(contact) {
+        mapped.add("full_name", name);
+    }
+    if let Some(email) = contact.get("email") {
+        mapped.add("email", email.as_text().map(|text| text.trim().to_lowercase()));
+    }
+    if let Some(phone) = contact.get("phone") {
+        mapped.add("phone", phone.as_text().map(plain_phone));
+    }
+    if let Some(date) = contact.get("dateOfBirth") {
+        mapped.add("date_of_birth", date.as_text().map(date_only));
+    }
+    for (id, field) in &config.custom_fields {
+        if let Some(value) = contact.custom(id) {
+            mapped.add(field.as_str(), value.clone());
+        }
+    }
+}
+
+/// What belongs to the contact elsewhere in GHL; what may not be read is left alone.
+fn enrich(contact: &str, event: &Event, mapped: &mut Mapped) {
+    if let Ok(Some(known)) = crm::contact(contact) {
+        match known.text("businessId") {
+            None => mapped.add("business_name", Value::Null),
+            Some(business) => {
+                if let Ok(members) = crm::business_contacts(business) {
+                    let name = members.iter().find_map(|member| member.text("businessName"));
+                    mapped.add("business_name", name.map(str::to_owned));
+                }
+            }
+        }
+    }
+    if let Ok(tasks) = crm::tasks(contact) {
+        let open = tasks
+            .iter()
+            .filter(|task| task.get("completed").and_then(Value::as_boolean) != Some(true))
+            .count();
+        mapped.add("open_tasks", i64::try_from(open).unwrap_or(i64::MAX));
+    }
+    if let Ok(notes) = crm::notes(contact) {
+        mapped.add(
+            "last_note_at",
+            notes.iter().filter_map(|note| note.text("dateAdded")).max().map(str::to_owned),
+        );
+    }
+    if let Ok(appointments) = crm::appointments(contact) {
+        let now = utc_text(event.now);
+        let next = appointments
+            .iter()
+            .filter(|it| !matches!(it.text("appointmentStatus"), Some("cancelled" | "invalid")))
+            .filter_map(|it| it.text("startTime"))
+            .filter(|start| comparable(start) > now)
+            .min_by_key(|start| comparable(start));
+        mapped.add("next_appointment_at", next.map(str::to_owned));
+    }
+}
+
+/// `2026-01-02 11:00:00` and `2026-01-02T11:00:00Z` alike, as `2026-01-02T11:00:00`; GHL lists appointments both ways.
+fn comparable(time: &str) -> String {
+    time.replace(' ', "T").chars().take(19).collect()
+}
+
+/// The run's time as the same text.
+fn utc_text(millis: i64) -> String {
+    let (days, seconds) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000) / 1000);
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// The date of so many days after 1970-01-01, in the proleptic Gregorian calendar.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Years that begin in March put the leap day at their end; 400 of them have 146,097 days.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 export_plugin!(ContactProfile: mapping);
@@ -134,7 +239,8 @@ fn date_only(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mapwright_sdk::testing::{contact_event, prepared};
+    use mapwright_sdk::ObjectKind;
+    use mapwright_sdk::testing::{answer_objects, contact_event, event, prepared};
 
     fn map(event: &Event) -> Mapped {
         ContactProfile::map(event, None, &Config::default()).unwrap()
@@ -183,8 +289,52 @@ mod tests {
     }
 
     #[test]
-    fn an_event_about_something_else_is_unmappable() {
-        let event = mapwright_sdk::testing::event("TaskCreate", mapwright_sdk::ObjectKind::Task);
+    fn what_belongs_to_the_contact_is_read() {
+        let id = "contact0000000000001";
+        let object = |event: Event| event.object.unwrap();
+        answer_objects(&format!("contact {id}"), vec![object(contact_event("x").with("businessId", "b1"))]);
+        answer_objects(
+            "business_contacts b1",
+            vec![object(contact_event("x").with("businessName", "Example Works"))],
+        );
+        let task = |done: bool| object(event("x", ObjectKind::Task).with("completed", done));
+        answer_objects(&format!("tasks {id}"), vec![task(true), task(false), task(false)]);
+        let note = |at: &str| object(event("x", ObjectKind::Note).with("dateAdded", at));
+        answer_objects(
+            &format!("notes {id}"),
+            vec![note("2026-01-01T00:00:00.000Z"), note("2025-12-01T00:00:00.000Z")],
+        );
+        let visit = |at: &str, status: &str| {
+            object(
+                event("x", ObjectKind::Appointment).with("startTime", at).with("appointmentStatus", status),
+            )
+        };
+        let visits = vec![
+            visit("2025-12-31T10:00:00Z", "showed"),
+            visit("2026-03-02 10:00:00", "confirmed"),
+            visit("2026-02-02T10:00:00Z", "cancelled"),
+            visit("2026-04-02T10:00:00Z", "confirmed"),
+        ];
+        answer_objects(&format!("appointments {id}"), visits);
+        let mapped = map(&event("TaskComplete", ObjectKind::Task));
+        assert_eq!(mapped.text("business_name"), Some("Example Works"));
+        assert_eq!(mapped.get("open_tasks"), Some(&Value::Integer(2)));
+        assert_eq!(mapped.text("last_note_at"), Some("2026-01-01T00:00:00.000Z"));
+        assert_eq!(mapped.text("next_appointment_at"), Some("2026-03-02 10:00:00"));
+        assert_eq!(mapped.get("city"), None);
+    }
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(utc_text(0), "1970-01-01T00:00:00");
+        assert_eq!(utc_text(951_782_400_000), "2000-02-29T00:00:00");
+        assert_eq!(utc_text(1_767_225_601_000), "2026-01-01T00:00:01");
+    }
+
+    #[test]
+    fn an_event_about_nobody_is_unmappable() {
+        let mut event = event("TaskCreate", ObjectKind::Task);
+        event.contact_id = None;
         assert!(matches!(
             ContactProfile::map(&event, None, &Config::default()),
             Err(RunError::Unmappable(_))

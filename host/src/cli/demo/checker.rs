@@ -11,16 +11,20 @@ use std::path::Path;
 /// How a day went.
 #[derive(Debug, Default, Serialize)]
 pub(in crate::cli) struct Report {
-    /// Events the host has.
+    /// Webhooks the host has.
     pub(super) events_received: usize,
     /// Of these, done.
     pub(super) events_done: usize,
     /// Plugin calls.
     pub(super) runs: usize,
-    /// Effects planned; none before there are reactions.
+    /// Events told by Rankr or made by the host itself.
+    pub(super) other_events: usize,
+    /// Effects planned, those done by the host itself among them.
     pub(super) effects_planned: usize,
     /// Effects done.
     pub(super) effects_done: usize,
+    /// Writes of ours that the sandbox did, each counted once.
+    pub(super) remote_writes: usize,
     /// Records.
     pub(super) records: usize,
     /// Timeline entries.
@@ -62,6 +66,10 @@ struct Journal {
     answered: BTreeSet<String>,
     /// Each contact's last state: location, whether deleted, fields.
     contacts: BTreeMap<String, (String, bool, Value)>,
+    /// What belongs to contacts and is not deleted: kind, contact, fields; by id.
+    children: BTreeMap<String, (String, String, Value)>,
+    /// Programs' writes by the name they gave their request.
+    writes: BTreeMap<String, usize>,
 }
 
 /// Record fields and the GHL fields they must equal, as the demo's plugin promises.
@@ -87,15 +95,16 @@ pub(super) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a day.
-    pub(super) async fn check(&self, journal: &Path) -> anyhow::Result<Report> {
+    /// Checks a day; `told` are the keys of the events that Rankr told of.
+    pub(super) async fn check(&self, journal: &Path, told: &[String]) -> anyhow::Result<Report> {
         let journal = read(journal)?;
         let mut report = Report::default();
         let events = self.all("/v1/events?").await?;
-        let mut timeline = Vec::new();
+        let (mut timeline, mut effects) = (Vec::new(), Vec::new());
         let mut records = HashMap::new();
         for tenant in self.tenants {
             timeline.extend(self.all(&format!("/v1/timeline?tenant={tenant}&")).await?);
+            effects.extend(self.all(&format!("/v1/effects?tenant={tenant}&")).await?);
             report.runs += self.all(&format!("/v1/runs?tenant={tenant}&")).await?.len();
             for record in self.all(&format!("/v1/records?tenant={tenant}&")).await? {
                 report.records += 1;
@@ -107,9 +116,11 @@ impl Checker<'_> {
             }
         }
         report.timeline_entries = timeline.len();
-        check_events(&journal, &events, &timeline, &mut report);
+        check_events(&journal, told, &events, &timeline, &mut report);
         check_order(&events, &mut report);
         check_records(&journal, &records, &mut report);
+        check_enrichment(&journal, &records, &mut report);
+        check_effects(&journal, &effects, &mut report);
         Ok(report)
     }
 
@@ -142,61 +153,152 @@ fn read(path: &Path) -> anyhow::Result<Journal> {
             Some("attempt") if entry["status"] == 200 => {
                 journal.answered.insert(text("webhook_id"));
             }
-            Some("object") => {
-                let state = (text("location_id"), entry["op"] == "delete", entry["after"].clone());
-                journal.contacts.insert(text("id"), state);
+            Some("object") if entry["object"] == "contact" => {
+                let deleted = entry["op"] == "delete";
+                if deleted {
+                    journal.children.retain(|_, (_, contact, _)| *contact != text("id"));
+                }
+                journal.contacts.insert(text("id"), (text("location_id"), deleted, entry["after"].clone()));
             }
+            Some("object") if entry["op"] == "delete" => drop(journal.children.remove(&text("id"))),
+            Some("object") => {
+                let child = (text("object"), text("contact_id"), entry["after"].clone());
+                journal.children.insert(text("id"), child);
+            }
+            Some("write") => *journal.writes.entry(text("request_id")).or_default() += 1,
             _ => {}
         }
     }
     Ok(journal)
 }
 
-fn check_events(journal: &Journal, events: &[Value], timeline: &[Value], report: &mut Report) {
-    report.events_received = events.len();
-    let mut entries: HashMap<(i64, &str), usize> = HashMap::new();
+fn check_events(
+    journal: &Journal,
+    told: &[String],
+    events: &[Value],
+    timeline: &[Value],
+    report: &mut Report,
+) {
+    let mut entries: HashMap<(i64, &str, &str), usize> = HashMap::new();
     for entry in timeline {
-        let key =
-            (entry["sequence"].as_i64().unwrap_or_default(), entry["kind"].as_str().unwrap_or_default());
-        *entries.entry(key).or_default() += 1;
+        let sequence = entry["sequence"].as_i64().unwrap_or_default();
+        let effect = entry["entry"]["effect"].as_str().unwrap_or_default();
+        let kind = entry["kind"].as_str().unwrap_or_default();
+        *entries.entry((sequence, kind, effect)).or_default() += 1;
     }
-    for ((sequence, kind), count) in &entries {
+    for ((sequence, kind, effect), count) in &entries {
         for _ in 1..*count {
             report.fault(
                 |it| &mut it.duplicated,
-                format!("event {sequence} has more than one timeline entry of kind {kind}"),
+                format!("event {sequence} has more than one timeline entry of kind {kind} {effect}"),
             );
         }
     }
+    let expected: BTreeSet<&str> = journal.answered.iter().chain(told).map(String::as_str).collect();
     let mut known: HashMap<&str, &Value> = HashMap::new();
     for event in events {
-        match event["state"].as_str() {
-            Some("done") => report.events_done += 1,
-            Some("dead") => report.dead_letters += 1,
-            _ => {}
+        let sequence = event["sequence"].as_i64().unwrap_or_default();
+        let webhook = event["cause"] == "live" && !event["webhook_id"].is_null();
+        if webhook {
+            report.events_received += 1;
+        } else {
+            report.other_events += 1;
         }
-        let id = event["webhook_id"].as_str().unwrap_or_default();
+        match event["state"].as_str() {
+            Some("done") => report.events_done += usize::from(webhook),
+            Some("dead") => report.dead_letters += 1,
+            _ => report.fault(|it| &mut it.lost, format!("event {sequence} never ended")),
+        }
+        if event["state"] == "done" && !entries.contains_key(&(sequence, "event", "")) {
+            report.fault(|it| &mut it.lost, format!("event {sequence} has no timeline entry"));
+        }
+        let Some(id) = event["webhook_id"].as_str() else { continue };
         if known.insert(id, event).is_some() {
             report.fault(|it| &mut it.duplicated, format!("message {id} became two events"));
         }
-        if !journal.answered.contains(id) {
+        if webhook && !expected.contains(id) {
             report
                 .fault(|it| &mut it.duplicated, format!("message {id} was never sent, or not answered 200"));
         }
     }
-    for id in &journal.answered {
-        let Some(event) = known.get(id.as_str()) else {
-            report.fault(
-                |it| &mut it.lost,
-                format!("message {id} was answered 200, but there is no event of it"),
-            );
+    for id in expected.into_iter().filter(|id| !known.contains_key(id)) {
+        report.fault(|it| &mut it.lost, format!("message {id} was accepted, but there is no event of it"));
+    }
+}
+
+/// Every remote effect that is done was done by the sandbox, creates once; whatever the sandbox did for us is known.
+fn check_effects(journal: &Journal, effects: &[Value], report: &mut Report) {
+    report.effects_planned = effects.len();
+    report.remote_writes = journal.writes.len();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for effect in effects {
+        let (key, state) = (effect["effect_key"].as_str().unwrap_or_default(), effect["state"].as_str());
+        let writes = journal.writes.get(key).copied().unwrap_or_default();
+        let remote = !effect["class"].is_null();
+        if !known.insert(key) {
+            report.fault(|it| &mut it.duplicated, format!("effect {key} was planned twice"));
+        }
+        match state {
+            Some("done") => {
+                report.effects_done += 1;
+                // What was to be removed and was gone already needed no write.
+                if remote && writes == 0 && !effect["op"].as_str().is_some_and(|op| op.starts_with("delete_"))
+                {
+                    report
+                        .fault(|it| &mut it.lost, format!("effect {key} is done, but GHL knows of no write"));
+                }
+            }
+            Some("unclear") => report.unclear += 1,
+            Some("refused" | "dead" | "held") if writes == 0 => {}
+            Some("refused" | "dead") => {
+                report.fault(
+                    |it| &mut it.lost,
+                    format!("effect {key} was done by GHL, but counts as not done"),
+                );
+            }
+            _ => report.fault(|it| &mut it.lost, format!("effect {key} never ended")),
+        }
+        if effect["class"] != "repeatable" {
+            for _ in 1..writes {
+                report.fault(|it| &mut it.duplicated, format!("effect {key} was done twice"));
+            }
+        }
+    }
+    for key in journal.writes.keys().filter(|key| !known.contains(key.as_str())) {
+        report.fault(|it| &mut it.duplicated, format!("GHL did a write {key:?} that nobody planned"));
+    }
+}
+
+/// Fields that were read from what belongs to the contact, by the final state.
+fn check_enrichment(journal: &Journal, records: &HashMap<String, Value>, report: &mut Report) {
+    for (id, (_, deleted, contact)) in &journal.contacts {
+        let Some(record) =
+            records.get(id).filter(|record| !deleted && !record["fields"]["open_tasks"].is_null())
+        else {
             continue;
         };
-        let sequence = event["sequence"].as_i64().unwrap_or_default();
-        if !matches!(event["state"].as_str(), Some("done" | "dead")) {
-            report.fault(|it| &mut it.lost, format!("event {sequence} never ended"));
-        } else if event["state"] == "done" && !entries.contains_key(&(sequence, "event")) {
-            report.fault(|it| &mut it.lost, format!("event {sequence} has no timeline entry"));
+        let of = |kind: &str| {
+            let own = journal.children.values().filter(|(known, contact, _)| known == kind && contact == id);
+            own.map(|(_, _, fields)| fields.clone()).collect::<Vec<_>>()
+        };
+        let open = of("task").iter().filter(|task| task["completed"] != true).count();
+        let newest = of("note").iter().filter_map(|note| note["dateAdded"].as_str().map(str::to_owned)).max();
+        let next =
+            of("appointment").iter().filter_map(|it| it["startTime"].as_str().map(str::to_owned)).min();
+        let wanted = [
+            ("open_tasks", serde_json::json!(open)),
+            ("last_note_at", serde_json::json!(newest)),
+            ("next_appointment_at", serde_json::json!(next)),
+            ("business_name", contact["businessName"].clone()),
+        ];
+        for (field, want) in wanted {
+            let have = &record["fields"][field];
+            if *have != want {
+                report.fault(
+                    |it| &mut it.out_of_order,
+                    format!("contact {id}: {field} is {have}, GHL's last is {want}"),
+                );
+            }
         }
     }
 }
@@ -247,7 +349,7 @@ mod tests {
     use serde_json::json;
 
     fn event(sequence: i64, run_order: i64, id: &str) -> Value {
-        json!({"sequence": sequence, "run_order": run_order, "lane": "l", "webhook_id": id, "state": "done"})
+        json!({"sequence": sequence, "run_order": run_order, "lane": "l", "webhook_id": id, "state": "done", "cause": "live"})
     }
 
     fn entry(sequence: i64) -> Value {
@@ -260,7 +362,7 @@ mod tests {
 
     fn judged(journal: &Journal, events: &[Value], timeline: &[Value]) -> (usize, usize, usize) {
         let mut report = Report::default();
-        check_events(journal, events, timeline, &mut report);
+        check_events(journal, &[], events, timeline, &mut report);
         check_order(events, &mut report);
         (report.lost, report.duplicated, report.out_of_order)
     }
@@ -279,6 +381,40 @@ mod tests {
             judged(&journal, &[one, two, event(3, 3, "b")], &[entry(1), entry(2), entry(3)]),
             (0, 1, 0)
         );
+    }
+
+    #[test]
+    fn effects_and_writes_must_agree() {
+        let effect = |key: &str, class: &str, state: &str| json!({"effect_key": key, "op": "create_note", "class": class, "state": state});
+        let judged = |writes: &[(&str, usize)], effects: &[Value]| {
+            let writes = writes.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
+            let mut report = Report::default();
+            check_effects(&Journal { writes, ..Journal::default() }, effects, &mut report);
+            (report.lost, report.duplicated, report.unclear)
+        };
+        let done = effect("a", "findable", "done");
+        assert_eq!(judged(&[("a", 1)], std::slice::from_ref(&done)), (0, 0, 0));
+        assert_eq!(judged(&[], std::slice::from_ref(&done)), (1, 0, 0));
+        assert_eq!(judged(&[("a", 2)], std::slice::from_ref(&done)), (0, 1, 0));
+        assert_eq!(judged(&[("a", 2)], &[effect("a", "repeatable", "done")]), (0, 0, 0));
+        assert_eq!(judged(&[("a", 1)], &[effect("a", "blind", "unclear")]), (0, 0, 1));
+        assert_eq!(judged(&[("a", 1)], &[effect("a", "findable", "refused")]), (1, 0, 0));
+        assert_eq!(judged(&[("b", 1), ("a", 1)], &[done]), (0, 1, 0));
+        assert_eq!(judged(&[], &[effect("a", "findable", "waiting")]), (1, 0, 0));
+    }
+
+    #[test]
+    fn enriched_fields_are_judged_by_the_final_state() {
+        let mut journal = Journal::default();
+        journal.contacts.insert("c".into(), ("l".into(), false, json!({})));
+        journal.children.insert("t".into(), ("task".into(), "c".into(), json!({"completed": false})));
+        let judged = |open: i64| {
+            let mut report = Report::default();
+            let record = json!({"fields": {"open_tasks": open}});
+            check_enrichment(&journal, &HashMap::from([("c".into(), record)]), &mut report);
+            report.out_of_order
+        };
+        assert_eq!((judged(1), judged(0)), (0, 1));
     }
 
     #[test]

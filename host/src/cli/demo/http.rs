@@ -16,16 +16,22 @@ impl Http {
         self.send(Method::GET, url, key, None).await
     }
 
-    pub(super) async fn post(&self, url: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::POST, url, None, Some(body)).await
+    pub(super) async fn post(&self, url: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, url, key, Some(body)).await
     }
 
-    pub(super) async fn put(&self, url: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::PUT, url, None, Some(body)).await
+    pub(super) async fn put(&self, url: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PUT, url, key, Some(body)).await
     }
 
-    pub(super) async fn delete(&self, url: &str) -> anyhow::Result<Value> {
-        self.send(Method::DELETE, url, None, None).await
+    pub(super) async fn delete(&self, url: &str, key: Option<&str>) -> anyhow::Result<Value> {
+        self.send(Method::DELETE, url, key, None).await
+    }
+
+    /// Tells the host of an event under an idempotency key.
+    pub(super) async fn tell(&self, url: &str, key: &str, once: &str, body: &Value) -> anyhow::Result<Value> {
+        self.exchange((Method::POST, url), key_headers(Some(key), &[("idempotency-key", once)]), Some(body))
+            .await
     }
 
     async fn send(
@@ -35,10 +41,15 @@ impl Http {
         key: Option<&str>,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        if let Some(key) = key {
-            headers.push(("authorization".to_owned(), format!("Bearer {key}")));
-        }
+        self.exchange((method, url), key_headers(key, &[]), body).await
+    }
+
+    async fn exchange(
+        &self,
+        (method, url): (Method, &str),
+        headers: Vec<(String, String)>,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let body = body.map(|body| body.to_string().into_bytes());
         let request = Request { method: method.clone(), url: url.to_owned(), headers, body };
         let reply = self.0.send(request).await.with_context(|| format!("{method} {url}"))?;
@@ -50,4 +61,15 @@ impl Http {
         }
         serde_json::from_slice(&reply.body).with_context(|| format!("{method} {url} answered no JSON"))
     }
+}
+
+/// The headers of every request; GHL wants its version named, the host does not mind.
+fn key_headers(key: Option<&str>, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut headers = vec![owned(("content-type", "application/json")), owned(("version", "2021-07-28"))];
+    headers.extend(more.iter().copied().map(owned));
+    if let Some(key) = key {
+        headers.push(("authorization".to_owned(), format!("Bearer {key}")));
+    }
+    headers
 }

@@ -68,13 +68,19 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     })
     .await?;
     complain(&format!("sandbox GHL at {}, host at {}", sandbox.url, host.url));
-    let day = play::Day { http: &http, sandbox: &sandbox.url, tenants: &tenants, contacts: args.contacts };
-    let star = day.play().await?;
+    let day = play::Day {
+        http: &http,
+        sandbox: &sandbox.url,
+        host: (&host.url, &host.key),
+        tenants: &tenants,
+        contacts: args.contacts,
+    };
+    let played = day.play().await?;
     settle(&http, &clock, &sandbox.url, &host.url).await?;
     let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let checker = Checker { http: &http, host: &host.url, key: &host.key, tenants: &ids };
-    let report = checker.check(&sandbox.journal()).await?;
-    show::timeline(&checker, &star).await?;
+    let report = checker.check(&sandbox.journal(), &played.told).await?;
+    show::timeline(&checker, &played.star).await?;
     show::report(&report);
     if !args.once {
         complain(&format!(
@@ -96,7 +102,7 @@ pub(super) async fn check(
     (host, key): (&str, &str),
     tenants: &[String],
 ) -> anyhow::Result<Report> {
-    Checker { http: &Http::new()?, host, key, tenants }.check(journal).await
+    Checker { http: &Http::new()?, host, key, tenants }.check(journal, &[]).await
 }
 
 /// Prints a report as one JSON object and says whether it is clean.
@@ -110,8 +116,9 @@ fn verdict(report: &Report) -> anyhow::Result<()> {
 }
 
 fn build_plugins() -> anyhow::Result<PathBuf> {
-    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/contact-profile");
-    let request = BuildRequest { crates: vec![plugin], out: None, toolchain: Toolchain::Auto };
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let crates = ["contact-profile", "task-reactions"].map(|name| plugins.join(name)).to_vec();
+    let request = BuildRequest { crates, out: None, toolchain: Toolchain::Auto };
     let files = build(&request)
         .context("the demo's plugins could not be built; --plugins names a folder of built ones")?;
     let folder = files.first().and_then(|file| file.parent()).context("no plugin was built")?;
@@ -125,7 +132,7 @@ async fn settle(http: &Http, clock: &Clock, sandbox: &str, host: &str) -> anyhow
         while quiet < 3 {
             let pending = http.get(&format!("{sandbox}/_sandbox/pending"), None).await?;
             let health = http.get(&format!("{host}/healthz"), None).await?;
-            let idle = pending["pending"] == 0 && health["events_open"] == 0;
+            let idle = pending["pending"] == 0 && health["events_open"] == 0 && health["effects_open"] == 0;
             quiet = if idle { quiet + 1 } else { 0 };
             clock.machine_sleep(Duration::from_millis(100)).await;
         }

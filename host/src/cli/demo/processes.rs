@@ -18,6 +18,18 @@ const STOPPING: Duration = Duration::from_secs(20);
 /// The app's id in the demo, in paths and in bodies.
 const APP: &str = "demo";
 
+/// Scopes of the host's tokens.
+const SCOPES: &str = "contacts.readonly contacts.write calendars/events.readonly calendars/events.write \
+    locations/tasks.readonly locations/customFields.readonly";
+/// What `contact-profile` is granted.
+const READS: &str = r#"["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointments.read"]"#;
+/// What `task-reactions` is granted.
+const WRITES: &str = r#"["crm.tasks.write", "crm.notes.write", "crm.tasks.read", "rankr.read", "rankr.write",
+    "rankr.timeline", "rankr.events", "schedule", "state.contact"]"#;
+/// How `task-reactions` is configured.
+const REACTIONS: &str =
+    r#"{"tag_tasks": {"vip": "Welcome the new VIP"}, "due_days": 2, "noted_fields": ["phone"]}"#;
+
 /// A started process that says on its first line where it listens; killed when dropped.
 struct Started {
     child: Child,
@@ -133,7 +145,7 @@ impl Host {
         let locations: Vec<&str> = plan.tenants.iter().map(|tenant| tenant.location.as_str()).collect();
         let webhook_url = format!("{}/webhooks/ghl/{APP}", started.url);
         let app = json!({"app_id": APP, "webhook_url": webhook_url, "locations": locations});
-        plan.http.post(&format!("{}/_sandbox/apps", plan.sandbox.url), &app).await?;
+        plan.http.post(&format!("{}/_sandbox/apps", plan.sandbox.url), None, &app).await?;
         Ok(Self { url: started.url.clone(), started, key })
     }
 
@@ -160,19 +172,28 @@ async fn configuration(plan: &HostPlan<'_>, key: &str) -> anyhow::Result<String>
         text(pem)
     )?;
     for tenant in plan.tenants {
-        let asked = json!({"location_id": tenant.location});
-        let token = plan.http.post(&format!("{sandbox}/_sandbox/tokens"), &asked).await?;
+        let asked = json!({"location_id": tenant.location, "scopes": SCOPES});
+        let token = plan.http.post(&format!("{sandbox}/_sandbox/tokens"), None, &asked).await?;
         let token = token["access_token"].as_str().context("the sandbox gave no token")?;
         writeln!(toml, "[[tenant]]\nid = {}\nname = {}", text(&tenant.id), text(&tenant.name))?;
         writeln!(
             toml,
-            "[[connection]]\nid = {}\ntenant = {}\napp = \"{APP}\"\nlocation = {}\naccess_token = {}",
+            "[[connection]]\nid = {}\ntenant = {}\napp = \"{APP}\"\nlocation = {}\naccess_token = {}\nscopes = \"{SCOPES}\"",
             text(&format!("cn-{}", tenant.id)),
             text(&tenant.id),
             text(&tenant.location),
             text(token)
         )?;
-        writeln!(toml, "[[assignment]]\ntenant = {}\nplugin = \"contact-profile\"", text(&tenant.id))?;
+        writeln!(
+            toml,
+            "[[assignment]]\ntenant = {}\nplugin = \"contact-profile\"\ngrants = {READS}",
+            text(&tenant.id)
+        )?;
+        writeln!(
+            toml,
+            "[[assignment]]\ntenant = {}\nplugin = \"task-reactions\"\nconfig = '{REACTIONS}'\ngrants = {WRITES}",
+            text(&tenant.id)
+        )?;
     }
     Ok(toml)
 }

@@ -33,12 +33,25 @@ pub(super) async fn timeline(checker: &Checker<'_>, star: &Star) -> anyhow::Resu
 
 /// One entry as a sentence.
 fn sentence(entry: &Value) -> String {
+    if let (Some(op), Some(state)) = (entry["op"].as_str(), entry["state"].as_str()) {
+        let fields = &entry["fields"];
+        let about =
+            ["title", "body", "tags"].iter().find_map(|name| fields[name].as_str()).unwrap_or_default();
+        return format!("{} in GHL: {state} {about}", op.replace('_', " "));
+    }
+    if let Some(title) = entry["title"].as_str() {
+        return title.to_owned();
+    }
+    let about = ["title", "body"].iter().find_map(|name| entry["details"][name].as_str());
     let what = match entry["type"].as_str().unwrap_or_default() {
         "ContactCreate" => "created in GHL",
         "ContactUpdate" => "changed in GHL",
         "ContactDelete" => "deleted in GHL",
         other => other,
     };
+    if let Some(about) = about {
+        return format!("{what}: {about}");
+    }
     let changes: Vec<String> = entry["changes"].as_array().into_iter().flatten().map(change).collect();
     let changes = if entry["stale"] == true {
         "came late, newer values kept".to_owned()
@@ -67,11 +80,16 @@ fn change(change: &Value) -> String {
 /// Shows the counts.
 pub(super) fn report(report: &Report) {
     complain(&format!(
-        "\n{} events received, {} done, {} dead letters · {} runs · {} records · {} timeline entries",
+        "\n{} webhooks received, {} done, {} dead letters, {} other events · {} runs · {} effects planned, {} done \
+         ({} writes in GHL) · {} records · {} timeline entries",
         report.events_received,
         report.events_done,
         report.dead_letters,
+        report.other_events,
         report.runs,
+        report.effects_planned,
+        report.effects_done,
+        report.remote_writes,
         report.records,
         report.timeline_entries
     ));
