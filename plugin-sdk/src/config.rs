@@ -13,12 +13,22 @@ pub(crate) fn schema<C: JsonSchema>() -> String {
 }
 
 pub(crate) fn prepare<T: Plugin>(json: &str) -> Result<Vec<u8>, Vec<ConfigError>> {
-    let mut parser = serde_json::Deserializer::from_str(json);
-    let config: T::Config = serde_path_to_error::deserialize(&mut parser)
-        .map_err(|error| vec![ConfigError::new(pointer(error.path()), error.inner().to_string())])?;
-    parser.end().map_err(|error| vec![ConfigError::new("", error.to_string())])?;
+    let config = match parse::<T::Config>(json) {
+        Ok(config) => config,
+        // A plugin without choices is given none: `{}` is what everyone writes for that.
+        Err(fault) if json.trim() == "{}" => parse("null").map_err(|_no_unit| vec![fault])?,
+        Err(fault) => return Err(vec![fault]),
+    };
     let faults = T::check(&config);
     if faults.is_empty() { Ok(pack::<T>(&config)) } else { Err(faults) }
+}
+
+fn parse<C: serde::de::DeserializeOwned>(json: &str) -> Result<C, ConfigError> {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let config = serde_path_to_error::deserialize(&mut parser)
+        .map_err(|error| ConfigError::new(pointer(error.path()), error.inner().to_string()))?;
+    parser.end().map_err(|error| ConfigError::new("", error.to_string()))?;
+    Ok(config)
 }
 
 fn pack<T: Plugin>(config: &T::Config) -> Vec<u8> {
@@ -100,6 +110,8 @@ mod tests {
         assert_eq!(bytes[0], JSON);
         assert_eq!(read::<Untagged>(&bytes), Either::Text("t".into()));
         prepare::<Nothing>("null").unwrap();
+        prepare::<Nothing>("{}").unwrap();
+        assert_eq!(prepare::<Plain>("{}").unwrap_err().len(), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::system::named;
 use mapwright::domain::{Cause, Clock, Fields, ObjectKind, Timestamp};
 use mapwright::plugins::{
-    Limits, LoadedVersion, MappedRecord, MappingInput, ObjectInput, PackageError, RunReport, Runtime,
+    Limits, LoadedVersion, MappedRecord, ObjectInput, PackageError, RunContext, RunInput, RunReport, Runtime,
     RuntimeSettings,
 };
 use std::sync::Arc;
@@ -32,7 +32,7 @@ async fn run(runtime: &Runtime, version: &LoadedVersion, event_type: &str) -> Ru
         changed: Vec::new(),
         echo: Vec::new(),
     };
-    let input = MappingInput {
+    let input = RunInput {
         event_id: "1".into(),
         event_type,
         cause: Cause::Test,
@@ -43,6 +43,8 @@ async fn run(runtime: &Runtime, version: &LoadedVersion, event_type: &str) -> Ru
         object: Some(object),
         raw: "{}",
         current: None,
+        before: None,
+        context: RunContext::default(),
         // What the SDK's prepare gives for a configuration of no choices: the mark of the compact form.
         prepared: &[0],
     };

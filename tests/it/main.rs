@@ -16,6 +16,7 @@
 
 mod demo;
 mod door;
+mod effects;
 mod kill;
 mod limits;
 mod sync;

@@ -56,8 +56,42 @@ pub(crate) struct System {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) sandbox: Process,
     pub(crate) http: reqwest::Client,
+    /// The token of a person in the CRM.
+    person: String,
     port: u16,
 }
+
+/// What the host of a test runs.
+pub(crate) struct Plan {
+    /// The folder of its plugins.
+    pub(crate) plugins: PathBuf,
+    /// Its assignments, TOML.
+    pub(crate) assignments: &'static str,
+}
+
+/// Mapping alone, which asks GHL for nothing.
+const MAPPING: &str = r#"
+[[assignment]]
+tenant = "t"
+plugin = "contact-profile"
+"#;
+
+/// Mapping with what it may read, and reactions.
+pub(crate) const REACTING: &str = r#"
+[[assignment]]
+tenant = "t"
+plugin = "contact-profile"
+grants = ["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointments.read"]
+[[assignment]]
+tenant = "t"
+plugin = "task-reactions"
+config = '{"tag_tasks": {"vip": "Welcome"}, "due_days": 1}'
+grants = ["crm.tasks.write", "crm.notes.write", "crm.tasks.read", "rankr.read", "rankr.write", "rankr.timeline",
+    "rankr.events", "schedule", "state.contact"]
+"#;
+
+/// Scopes of the host's token.
+const SCOPES: &str = "contacts.readonly contacts.write calendars/events.readonly calendars/events.write locations/tasks.readonly";
 
 /// Product seconds per machine second in these tests.
 const RATE: &str = "60";
@@ -65,6 +99,11 @@ const RATE: &str = "60";
 impl System {
     /// A running sandbox and a configuration for a host; the host is started by [`System::host`].
     pub(crate) async fn new() -> Self {
+        Self::with(Plan { plugins: named("MAPWRIGHT_PLUGINS"), assignments: MAPPING }).await
+    }
+
+    /// A running sandbox and a configuration for a host that runs these plugins.
+    pub(crate) async fn with(plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(product());
         command.args([
@@ -80,11 +119,13 @@ impl System {
         let sandbox = Process::start(command).expect("the sandbox starts");
         let http = reqwest::Client::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let system = Self { folder, sandbox, http, port };
+        let mut system = Self { folder, sandbox, http, port, person: String::new() };
+        system.person = system.token(json!({"location_id": LOCATION})).await;
+        let token = system.token(json!({"location_id": LOCATION, "scopes": SCOPES})).await;
         let keys: Value = system.http.get(system.control("keys")).send().await.unwrap().json().await.unwrap();
         std::fs::write(
             system.folder.path().join("host.toml"),
-            system.configuration(keys["ed25519"].as_str().unwrap()),
+            system.configuration(keys["ed25519"].as_str().unwrap(), &token, &plan),
         )
         .unwrap();
         let app = json!({"app_id": "demo", "webhook_url": format!("{}/webhooks/ghl/demo", system.host_url()), "locations": [LOCATION]});
@@ -92,7 +133,12 @@ impl System {
         system
     }
 
-    fn configuration(&self, pem: &str) -> String {
+    async fn token(&self, asked: Value) -> String {
+        let reply = self.http.post(self.control("tokens")).json(&asked).send().await.unwrap();
+        reply.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    fn configuration(&self, pem: &str, token: &str, plan: &Plan) -> String {
         let mut toml = String::new();
         writeln!(toml, "[data]\nfolder = \"{}\"", self.folder.path().join("host").display()).unwrap();
         writeln!(toml, "[http]\nlisten = \"127.0.0.1:{}\"\nbody_limit_bytes = 65536", self.port).unwrap();
@@ -101,7 +147,8 @@ impl System {
             "[api]\nhost_key = \"{KEY}\"\n[clock]\nrate = {RATE}.0\norigin_millis = 1767225600000"
         )
         .unwrap();
-        writeln!(toml, "[plugins]\nfolder = \"{}\"", named("MAPWRIGHT_PLUGINS").display()).unwrap();
+        writeln!(toml, "[plugins]\nfolder = \"{}\"", plan.plugins.display()).unwrap();
+        writeln!(toml, "[ghl]\nsandbox_url = \"{}\"", self.sandbox.url).unwrap();
         writeln!(toml, "[[app]]\nid = \"demo\"\nenvironment = \"sandbox\"\nghl_app_id = \"demo\"").unwrap();
         writeln!(toml, "ed25519_keys = [\"\"\"\n{pem}\"\"\"]\n[[tenant]]\nid = \"t\"\nname = \"Example\"")
             .unwrap();
@@ -110,11 +157,7 @@ impl System {
             "[[connection]]\nid = \"c\"\ntenant = \"t\"\napp = \"demo\"\nlocation = \"{LOCATION}\""
         )
         .unwrap();
-        writeln!(
-            toml,
-            "access_token = \"unused\"\n[[assignment]]\ntenant = \"t\"\nplugin = \"contact-profile\""
-        )
-        .unwrap();
+        writeln!(toml, "access_token = \"{token}\"\nscopes = \"{SCOPES}\"\n{}", plan.assignments).unwrap();
         toml
     }
 
@@ -160,18 +203,50 @@ impl System {
         Process::start(command)
     }
 
-    pub(crate) async fn create(&self, fields: Value) -> String {
-        let body = json!({"location_id": LOCATION, "fields": fields});
-        let reply = self
-            .http
-            .post(self.control("contacts"))
-            .json(&body)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap();
-        reply.json::<Value>().await.unwrap()["contact"]["id"].as_str().unwrap().to_owned()
+    /// Does something in the CRM as a person.
+    pub(crate) async fn crm(&self, method: &str, path: &str, body: &Value) -> Value {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.sandbox.url));
+        let request = request.bearer_auth(&self.person).header("version", "2021-07-28").json(body);
+        let reply = request.send().await.unwrap().error_for_status().unwrap();
+        reply.json().await.unwrap()
+    }
+
+    pub(crate) async fn create(&self, mut fields: Value) -> String {
+        fields["locationId"] = json!(LOCATION);
+        let made = self.crm("POST", "/contacts/", &fields).await;
+        made["contact"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Switches faults of the sandbox.
+    pub(crate) async fn faults(&self, faults: Value) {
+        self.http.put(self.control("faults")).json(&faults).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Tells the host of an event under a key, again and again until it answers; gives status and body.
+    pub(crate) async fn tell(
+        &self,
+        key: &str,
+        event_type: &str,
+        contact: &str,
+        data: &Value,
+    ) -> (u16, Value) {
+        let body = json!({"tenant": "t", "type": event_type, "ghl_contact": contact, "data": data});
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let url = format!("{}/v1/events", self.host_url());
+            let request = self.http.post(url).bearer_auth(KEY).header("idempotency-key", key).json(&body);
+            if let Ok(reply) = request.send().await
+                && reply.status().as_u16() < 500
+            {
+                let status = reply.status().as_u16();
+                if let Ok(body) = reply.json().await {
+                    return (status, body);
+                }
+            }
+            assert!(Instant::now() < until, "the host does not answer; {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -188,17 +263,22 @@ impl System {
             let pending: Value =
                 self.http.get(self.control("pending")).send().await.unwrap().json().await.unwrap();
             let open = self.get("/healthz").await;
-            quiet = if pending["pending"] == 0 && open["events_open"] == 0 { quiet + 1 } else { 0 };
+            let idle = pending["pending"] == 0 && open["events_open"] == 0 && open["effects_open"] == 0;
+            quiet = if idle { quiet + 1 } else { 0 };
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// The checker's report and whether it found the day clean.
-    pub(crate) fn check(&self) -> (bool, Value) {
+    pub(crate) fn check(&self, told: &[String]) -> (bool, Value) {
+        let keys = self.folder.path().join("told");
+        std::fs::write(&keys, told.join("\n")).unwrap();
         let journal = self.folder.path().join("sandbox/journal.jsonl");
         let output = Command::new(product())
             .args(["check", "--tenants", "t", "--key", KEY, "--host", &self.host_url(), "--journal"])
             .arg(journal)
+            .arg("--told")
+            .arg(keys)
             .output()
             .unwrap();
         (output.status.success(), last_line(&output))

@@ -35,5 +35,14 @@ pub(super) async fn take(
     metrics::counter!("mapwright_webhooks_total", "outcome" => outcome).increment(1);
     taken?;
     crate::config::failpoint("before-webhook-reply");
+    #[cfg(feature = "test-support")]
+    {
+        let clock = state.clock.clone();
+        tokio::spawn(async move {
+            // Long enough for the reply to be on its way.
+            clock.machine_sleep(std::time::Duration::from_millis(2)).await;
+            crate::config::failpoint("after-webhook-reply");
+        });
+    }
     Ok(StatusCode::OK)
 }

@@ -19,8 +19,8 @@ const LOOK_FOR: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// GHL's clock may be this far behind ours.
 const CLOCKS_APART: Duration = Duration::from_secs(5);
-/// Sendings of a findable effect that may have arrived.
-const MOST_SENDINGS: i64 = 2;
+/// Sendings of a findable effect that may have arrived; each but the first comes after a look that found nothing.
+const MOST_SENDINGS: i64 = 4;
 /// How long a connection rests whose token is not taken.
 const NO_CREDENTIAL: Duration = Duration::from_secs(60);
 

@@ -73,13 +73,14 @@ impl Fetching {
         requests: Vec<ReadRequest>,
         own: bool,
     ) {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        let last = events.iter().map(|arrived| arrived.event.sequence.0).max();
+        let (Some(first), Some(upto)) = (events.first(), last) else {
             self.scheduler.give_back(&taken, &Ended::First(0), took);
             return;
         };
         let ask = Ask {
             first: first.event.sequence,
-            upto: last.event.sequence.0,
+            upto,
             connection: first.event.connection.clone(),
             received_at: first.event.received_at,
             own,

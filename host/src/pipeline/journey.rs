@@ -287,6 +287,8 @@ impl Journey<'_> {
                         field_changes.extend(changes);
                         (None, None)
                     }
+                    // Nothing for nobody is no fault.
+                    None if fields.is_empty() => (None, None),
                     None => (
                         Some("no-such-record"),
                         Some(format!("the mapping names a {} record, but the event has none", kind.as_str())),

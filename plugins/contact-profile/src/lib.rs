@@ -90,8 +90,6 @@ impl Mapping for ContactProfile {
         let mut mapped = Mapped::contact();
         if let Some(contact) = event.contact() {
             map_contact(contact, config, &mut mapped);
-        } else if event.contact_id.is_none() {
-            return Err(RunError::unmappable("the event belongs to no contact"));
         }
         if let Some(contact) = &event.contact_id
             && !event.contact().is_some_and(|object| object.deleted)
@@ -332,12 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_about_nobody_is_unmappable() {
+    fn an_event_about_nobody_changes_nothing() {
         let mut event = event("TaskCreate", ObjectKind::Task);
         event.contact_id = None;
-        assert!(matches!(
-            ContactProfile::map(&event, None, &Config::default()),
-            Err(RunError::Unmappable(_))
-        ));
+        assert!(map(&event).fields().is_empty());
     }
 }

@@ -101,8 +101,9 @@ pub(super) async fn check(
     journal: &Path,
     (host, key): (&str, &str),
     tenants: &[String],
+    told: &[String],
 ) -> anyhow::Result<Report> {
-    Checker { http: &Http::new()?, host, key, tenants }.check(journal, &[]).await
+    Checker { http: &Http::new()?, host, key, tenants }.check(journal, told).await
 }
 
 /// Prints a report as one JSON object and says whether it is clean.
