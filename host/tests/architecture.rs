@@ -17,13 +17,17 @@ const RANK: &[(&str, u8)] = &[
     ("api", 7),
     ("sandbox", 7),
     ("pipeline", 6),
+    ("schedule", 6),
+    ("effects", 5),
     ("webhooks", 5),
     ("tenants", 4),
+    ("ghl", 3),
     ("plugins", 3),
     ("outbound", 2),
     ("store", 2),
     ("config", 1),
     ("telemetry", 1),
+    ("vault", 1),
     ("domain", 0),
 ];
 
