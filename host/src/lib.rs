@@ -5,14 +5,15 @@
 //!
 //! - [`cli`], [`app`]: commands and the composition root
 //! - [`api`], [`sandbox`]: the door for programs; the imitation GHL
-//! - [`pipeline`]: one event's journey
-//! - [`webhooks`]: what comes in
-//! - [`tenants`]: whose it is
-//! - [`plugins`]: the WebAssembly runtime
+//! - [`pipeline`], [`schedule`]: one event's journey; what comes due
+//! - [`webhooks`], [`effects`]: what comes in; what goes out
+//! - [`tenants`], [`accounts`]: whose it is; who may do what
+//! - [`ghl`], [`plugins`]: the CRM's client; the WebAssembly runtime
 //! - [`outbound`], [`store`]: every HTTP request, all SQL
-//! - [`config`], [`telemetry`]: settings, log and metrics
+//! - [`config`], [`telemetry`], [`vault`]: settings, log and metrics, sealed secrets
 //! - [`domain`]: the words of the product as types
 
+pub mod accounts;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -20,6 +20,7 @@ const RANK: &[(&str, u8)] = &[
     ("schedule", 6),
     ("effects", 5),
     ("webhooks", 5),
+    ("accounts", 4),
     ("tenants", 4),
     ("ghl", 3),
     ("plugins", 3),

@@ -30,7 +30,8 @@ pub(super) struct EffectQuery {
 #[utoipa::path(get, path = "/v1/effects", tag = "effects", params(EffectQuery), security(("key" = [])),
     responses((status = 200, description = "A page of effects", body = Page<EffectListing>),
         (status = 400, description = "A parameter is wrong", body = Problem),
-        (status = 401, description = "The key is missing or wrong", body = Problem)))]
+        (status = 401, description = "The key is missing or wrong", body = Problem),
+        (status = 403, description = "The key may not do that", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Asked(query): Asked<EffectQuery>,
@@ -59,7 +60,8 @@ pub(super) struct RankrEventQuery {
 #[utoipa::path(get, path = "/v1/rankr-events", tag = "effects", params(RankrEventQuery), security(("key" = [])),
     responses((status = 200, description = "A page of events", body = Page<RankrEventListing>),
         (status = 400, description = "A parameter is wrong", body = Problem),
-        (status = 401, description = "The key is missing or wrong", body = Problem)))]
+        (status = 401, description = "The key is missing or wrong", body = Problem),
+        (status = 403, description = "The key may not do that", body = Problem)))]
 pub(super) async fn list_rankr_events(
     State(state): State<ApiState>,
     Asked(query): Asked<RankrEventQuery>,

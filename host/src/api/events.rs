@@ -1,5 +1,6 @@
 //! `/v1/events`: what came in and what became of it; events from Rankr come in here.
 
+use super::auth::Caller;
 use super::page::{self, Page};
 use super::problem::Problem;
 use super::query::Asked;
@@ -29,14 +30,16 @@ pub(super) struct EventQuery {
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(EventQuery), security(("key" = [])),
     responses((status = 200, description = "A page of events", body = Page<EventListing>),
         (status = 400, description = "A parameter is wrong", body = Problem),
-        (status = 401, description = "The key is missing or wrong", body = Problem)))]
+        (status = 401, description = "The key is missing or wrong", body = Problem),
+        (status = 403, description = "The key may not do that", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
+    caller: Caller,
     Asked(query): Asked<EventQuery>,
 ) -> Result<Json<Page<EventListing>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = Sequence(page::after(query.after.as_deref())?);
-    let tenant = query.tenant.map(TenantId::from);
+    let tenant = caller.narrow(query.tenant)?;
     let items = state.store.list_events(tenant.as_ref(), after, limit).await?;
     Ok(Json(Page::new(items, limit, |event| event.sequence.to_string())))
 }
@@ -79,14 +82,17 @@ pub(super) struct Taken {
         (status = 200, description = "Kept before", body = Taken),
         (status = 400, description = "Something of it is wrong", body = Problem),
         (status = 401, description = "The key is missing or wrong", body = Problem),
+        (status = 403, description = "The key may not do that", body = Problem),
         (status = 404, description = "No such tenant or connection", body = Problem),
         (status = 422, description = "The Idempotency-Key was used for another event", body = Problem)))]
 pub(super) async fn take(
     State(state): State<ApiState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Result<Json<NewEvent>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let Json(event) = body.map_err(|rejection| Problem::bad_body(rejection.body_text()))?;
+    caller.of(&TenantId::from(event.tenant.as_str()))?;
     let key = headers
         .get("idempotency-key")
         .and_then(|value| value.to_str().ok())

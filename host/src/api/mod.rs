@@ -18,4 +18,4 @@ mod timeline;
 mod webhooks;
 
 pub use serve::{Door, openapi};
-pub use state::{ApiState, HostKey};
+pub use state::ApiState;

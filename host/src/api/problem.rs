@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem documents; the only map from failures to HTTP.
 
+use crate::accounts::Denied;
 use crate::store::StoreError;
 use crate::webhooks::{RankrRefusal, Refusal};
 use axum::Json;
@@ -28,8 +29,8 @@ impl Problem {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let detail =
-            "Send the API key as `Authorization: Bearer KEY`; it is api.host_key of the configuration.";
+        let detail = "Send a key as `Authorization: Bearer KEY`: one made by `mapwright key create`, or api.host_key of the \
+             configuration. Keys that expired or were revoked open nothing.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The key is missing or wrong", detail)
     }
 
@@ -82,6 +83,20 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "a request failed on the store");
         Self::internal()
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        match denied {
+            Denied::Permission { .. } | Denied::HostWide { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "permission-missing", "This key may not do that", detail)
+            }
+            Denied::OtherTenant { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "other-tenant", "This key reaches another tenant", detail)
+            }
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) struct RunQuery {
 #[utoipa::path(get, path = "/v1/runs", tag = "runs", params(RunQuery), security(("key" = [])),
     responses((status = 200, description = "A page of runs", body = Page<RunListing>),
         (status = 400, description = "A parameter is wrong", body = Problem),
-        (status = 401, description = "The key is missing or wrong", body = Problem)))]
+        (status = 401, description = "The key is missing or wrong", body = Problem),
+        (status = 403, description = "The key may not do that", body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Asked(query): Asked<RunQuery>,

@@ -44,10 +44,9 @@ pub fn openapi() -> OpenApi {
 
 fn router(state: ApiState) -> Router {
     let limit = DefaultBodyLimit::max(state.body_limit_bytes);
-    let (keyed, _) =
-        keyed().route_layer(from_fn_with_state(state.clone(), auth::require_key)).split_for_parts();
-    let (open, _) = open().split_for_parts();
-    open.merge(keyed)
+    let (routes, _) = open().merge(keyed()).split_for_parts();
+    routes
+        .route_layer(from_fn_with_state(state.clone(), auth::decide))
         .fallback(async || Problem::not_found("No resource is at this path; see the OpenAPI document."))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(limit)
@@ -86,5 +85,54 @@ impl Door {
         axum::serve(self.listener, router(state))
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{Decision, RULES, rule};
+    use utoipa::openapi::path::Operation;
+
+    /// Method, path and operation of everything that the document describes.
+    fn described() -> Vec<(&'static str, String, Operation)> {
+        let mut found = Vec::new();
+        for (path, item) in openapi().paths.paths {
+            let methods = [
+                ("GET", item.get),
+                ("PUT", item.put),
+                ("POST", item.post),
+                ("DELETE", item.delete),
+                ("OPTIONS", item.options),
+                ("HEAD", item.head),
+                ("PATCH", item.patch),
+                ("TRACE", item.trace),
+            ];
+            for (method, operation) in methods {
+                found.extend(operation.map(|operation| (method, path.clone(), operation)));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_route_has_a_row_in_the_table_and_every_row_a_route() {
+        let described = described();
+        for (method, path, operation) in &described {
+            let rule = rule(method, path).unwrap_or_else(|| {
+                panic!("{method} {path} has no row in accounts/table.rs, so nobody reaches it")
+            });
+            let keyed = matches!(rule.decision, Decision::Needs(_));
+            assert_eq!(
+                operation.security.is_some(),
+                keyed,
+                "{method} {path}: security of the document and table"
+            );
+        }
+        for rule in RULES {
+            let known =
+                described.iter().any(|(method, path, _)| *method == rule.method && *path == rule.path);
+            assert!(known, "{} {} is in the table and has no route", rule.method, rule.path);
+        }
     }
 }

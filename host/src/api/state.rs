@@ -1,31 +1,11 @@
 //! What handlers may reach, and nothing more.
 
+use crate::accounts::Accounts;
 use crate::domain::Clock;
 use crate::pipeline::SchedulerStatus;
 use crate::store::Store;
 use crate::webhooks::{Ingest, RankrDoor};
-use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
-use subtle::ConstantTimeEq as _;
-
-/// The one key of configuration, kept as its hash.
-#[derive(Clone)]
-pub struct HostKey(Option<Arc<[u8]>>);
-
-impl HostKey {
-    /// The key's hash; no key at all when it is empty, and then nobody is let in.
-    #[must_use]
-    pub fn new(key: &str) -> Self {
-        Self((!key.is_empty()).then(|| Arc::from(digest(&SHA256, key.as_bytes()).as_ref())))
-    }
-
-    /// Whether this is the key; takes the same time wherever they differ.
-    #[must_use]
-    pub fn is(&self, given: &str) -> bool {
-        let given = digest(&SHA256, given.as_bytes());
-        self.0.as_ref().is_some_and(|key| bool::from(key.as_ref().ct_eq(given.as_ref())))
-    }
-}
 
 /// The state of the API.
 #[derive(Clone)]
@@ -38,8 +18,8 @@ pub struct ApiState {
     pub ingest: Ingest,
     /// The door for Rankr's events.
     pub rankr: RankrDoor,
-    /// The key of `/v1`.
-    pub host_key: HostKey,
+    /// Who has which key.
+    pub accounts: Accounts,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
     /// How much the pipeline has to do; nothing where this process only ingests.

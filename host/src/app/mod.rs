@@ -3,7 +3,8 @@
 mod deploy;
 mod runner;
 
-use crate::api::{ApiState, Door, HostKey};
+use crate::accounts::Accounts;
+use crate::api::{ApiState, Door};
 use crate::config::Settings;
 use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
 use crate::effects::{Outbox, OutboxParts};
@@ -19,7 +20,7 @@ use crate::vault::Vault;
 use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
 use runner::Runner;
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +33,7 @@ pub struct App {
     address: SocketAddr,
     store: Store,
     clock: Clock,
-    pipeline: Arc<Pipeline>,
-    outbox: Outbox,
-    timers: Timers,
+    working: Option<Working>,
     drain: Duration,
     stop_door: CancellationToken,
     door: JoinHandle<std::io::Result<()>>,
@@ -47,74 +46,59 @@ impl App {
     /// What could not be started, and why.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         telemetry::start_metrics();
-        let clock = clock(settings);
-        let store = Store::open(&store_settings(settings)).await?;
-        apply_settings(&store, settings, clock.now()).await?;
-        let directory = DirectoryCell::default();
-        directory.refresh(&store).await?;
-        let workers = workers(settings);
-        let runtime = Runtime::new(
-            RuntimeSettings { concurrent_runs: u32::try_from(workers).unwrap_or(64) },
-            clock.clone(),
-        )?;
-        let limits = Limits {
-            fuel: settings.plugins.fuel,
-            memory_bytes: settings.plugins.memory_bytes,
-            wall: Duration::from_secs(settings.plugins.wall_seconds),
-            ..Limits::default()
-        };
-        let deployment =
-            deploy::Deployment { store: &store, runtime: &runtime, limits: &limits, now: clock.now() };
-        let deployed = deployment.folder(&settings.plugins.folder).await?;
-        deployment.assign(settings, &deployed).await?;
-        let assignments = Assignments::default();
-        assignments.refresh(&store).await?;
-        let ghl = ghl(settings, &store, &directory, &clock).await?;
+        let ground = Ground::open(settings).await?;
+        ground.deploy(settings).await?;
+        let working = Working::start(&ground, settings).await?;
+        let accounts = Accounts::new(ground.store.clone(), ground.clock.clone(), &settings.api.host_key);
+        let app = Self::open_door(ground, settings, accounts, (&settings.http.listen, Some(working))).await?;
+        tracing::info!(address = %app.address, "the host is listening on {}", app.address);
+        Ok(app)
+    }
+
+    /// Opens the API alone, over a database that no host has open, for the command line: on a port of the loopback,
+    /// behind a key that nobody else knows. Nothing runs and nothing is sent.
+    ///
+    /// # Errors
+    /// What could not be started, and why; [`crate::store::StoreError::InUse`] when a host has the database open.
+    pub async fn start_local(settings: &Settings) -> anyhow::Result<(Self, SecretString)> {
+        let ground = Ground::open(settings).await?;
+        ground.assignments.refresh(&ground.store).await?;
+        let (accounts, key) =
+            Accounts::with_local_key(ground.store.clone(), ground.clock.clone(), &settings.api.host_key)?;
+        let app = Self::open_door(ground, settings, accounts, ("127.0.0.1:0", None)).await?;
+        Ok((app, key))
+    }
+
+    async fn open_door(
+        ground: Ground,
+        settings: &Settings,
+        accounts: Accounts,
+        (listen, working): (&str, Option<Working>),
+    ) -> anyhow::Result<Self> {
         let ingest = Ingest::new(
-            store.clone(),
-            clock.clone(),
-            directory.clone(),
-            assignments.clone(),
+            ground.store.clone(),
+            ground.clock.clone(),
+            ground.directory.clone(),
+            ground.assignments.clone(),
             settings.webhooks.max_waiting,
         );
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
-        let runner = Arc::new(Runner { store: store.clone(), runtime, limits });
-        let planned = Arc::new(Notify::new());
-        let outbox = Outbox::start(
-            OutboxParts {
-                store: store.clone(),
-                clock: clock.clone(),
-                ghl: ghl.clone(),
-                assignments: assignments.clone(),
-                planned: Arc::clone(&planned),
-            },
-            settings.pipeline.effects_at_once,
-        );
-        let timers = Timers::start(store.clone(), clock.clone(), assignments.clone());
-        let parts =
-            PipelineParts { store: store.clone(), clock: clock.clone(), assignments, runner, ghl, planned };
-        let worker_settings =
-            WorkerSettings { workers, batch: settings.pipeline.batch, window: settings.pipeline.window };
-        let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
-        let seen = Arc::clone(&pipeline);
+        let seen = working.as_ref().map(|working| Arc::clone(&working.pipeline));
         let state = ApiState {
-            store: store.clone(),
-            clock: clock.clone(),
+            store: ground.store.clone(),
+            clock: ground.clock.clone(),
             ingest,
-            rankr: RankrDoor::new(store.clone(), clock.clone(), directory),
-            host_key: HostKey::new(settings.api.host_key.expose_secret()),
+            rankr: RankrDoor::new(ground.store.clone(), ground.clock.clone(), ground.directory),
+            accounts,
             body_limit_bytes: settings.http.body_limit_bytes,
-            pipeline: Arc::new(move || seen.status()),
+            pipeline: Arc::new(move || seen.as_ref().map(|pipeline| pipeline.status()).unwrap_or_default()),
         };
-        let door = Door::bind(&settings.http.listen)
-            .await
-            .with_context(|| format!("http.listen {} can't be had", settings.http.listen))?;
+        let door = Door::bind(listen).await.with_context(|| format!("http.listen {listen} can't be had"))?;
         let address = door.address();
         let stop_door = CancellationToken::new();
         let door = tokio::spawn(door.serve(state, stop_door.clone()));
         let drain = Duration::from_secs(settings.http.drain_seconds);
-        tracing::info!(%address, "the host is listening on {address}");
-        Ok(Self { address, store, clock, pipeline, outbox, timers, drain, stop_door, door })
+        Ok(Self { address, store: ground.store, clock: ground.clock, working, drain, stop_door, door })
     }
 
     /// Where the door really listens.
@@ -131,9 +115,9 @@ impl App {
         self.stop_door.cancel();
         let ending = async {
             let served = self.door.await;
-            self.timers.stop().await;
-            self.pipeline.stop().await;
-            self.outbox.stop().await;
+            if let Some(working) = self.working {
+                working.stop().await;
+            }
             served
         };
         let ended = self.clock.within(self.drain, ending).await;
@@ -145,6 +129,96 @@ impl App {
                 Ok(())
             }
         }
+    }
+}
+
+/// What every part of a host stands on.
+struct Ground {
+    clock: Clock,
+    store: Store,
+    directory: DirectoryCell,
+    assignments: Assignments,
+    runtime: Arc<Runtime>,
+    limits: Limits,
+    ghl: Ghl,
+}
+
+impl Ground {
+    async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let clock = clock(settings);
+        let store = Store::open(&store_settings(settings)).await?;
+        apply_settings(&store, settings, clock.now()).await?;
+        let directory = DirectoryCell::default();
+        directory.refresh(&store).await?;
+        let concurrent_runs = u32::try_from(workers(settings)).unwrap_or(64);
+        let runtime = Arc::new(Runtime::new(RuntimeSettings { concurrent_runs }, clock.clone())?);
+        let limits = Limits {
+            fuel: settings.plugins.fuel,
+            memory_bytes: settings.plugins.memory_bytes,
+            wall: Duration::from_secs(settings.plugins.wall_seconds),
+            ..Limits::default()
+        };
+        let ghl = ghl(settings, &store, &directory, &clock).await?;
+        Ok(Self { clock, store, directory, assignments: Assignments::default(), runtime, limits, ghl })
+    }
+
+    /// Deploys the plugins of the folder and activates what the configuration assigns.
+    async fn deploy(&self, settings: &Settings) -> anyhow::Result<()> {
+        let deployment = deploy::Deployment {
+            store: &self.store,
+            runtime: &self.runtime,
+            limits: &self.limits,
+            now: self.clock.now(),
+        };
+        let deployed = deployment.folder(&settings.plugins.folder).await?;
+        deployment.assign(settings, &deployed).await?;
+        self.assignments.refresh(&self.store).await?;
+        Ok(())
+    }
+}
+
+/// What does the work: the pipeline, the outbox and the timers.
+struct Working {
+    pipeline: Arc<Pipeline>,
+    outbox: Outbox,
+    timers: Timers,
+}
+
+impl Working {
+    async fn start(ground: &Ground, settings: &Settings) -> anyhow::Result<Self> {
+        let (store, clock, assignments) =
+            (ground.store.clone(), ground.clock.clone(), ground.assignments.clone());
+        let runner = Arc::new(Runner {
+            store: store.clone(),
+            runtime: Arc::clone(&ground.runtime),
+            limits: ground.limits,
+        });
+        let planned = Arc::new(Notify::new());
+        let outbox = Outbox::start(
+            OutboxParts {
+                store: store.clone(),
+                clock: clock.clone(),
+                ghl: ground.ghl.clone(),
+                assignments: assignments.clone(),
+                planned: Arc::clone(&planned),
+            },
+            settings.pipeline.effects_at_once,
+        );
+        let timers = Timers::start(store.clone(), clock.clone(), assignments.clone());
+        let parts = PipelineParts { store, clock, assignments, runner, ghl: ground.ghl.clone(), planned };
+        let worker_settings = WorkerSettings {
+            workers: workers(settings),
+            batch: settings.pipeline.batch,
+            window: settings.pipeline.window,
+        };
+        let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
+        Ok(Self { pipeline, outbox, timers })
+    }
+
+    async fn stop(self) {
+        self.timers.stop().await;
+        self.pipeline.stop().await;
+        self.outbox.stop().await;
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Runs plugins for the pipeline.
 pub(super) struct Runner {
     pub(super) store: Store,
-    pub(super) runtime: Runtime,
+    pub(super) runtime: Arc<Runtime>,
     pub(super) limits: Limits,
 }
 

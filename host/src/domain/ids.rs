@@ -68,6 +68,8 @@ text_id! {
     AssignmentId = "as_";
     /// One call of one plugin version on one event.
     RunId = "rn_";
+    /// A key of the REST API.
+    KeyId = "ky_";
     /// One registration with GHL; chosen by the operator, part of the webhook path.
     AppId;
     /// A GHL location (sub-account).

@@ -119,7 +119,18 @@ impl Store {
             .await?)
     }
 
-    /// Stores a tenant, or its new name and state; `TenantId` is the row's own.
+    /// The tenant of that id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRow>, StoreError> {
+        Ok(sqlx::query_as("SELECT id, name, state, created_at FROM tenants WHERE id = $1")
+            .bind(id.as_str().to_owned())
+            .fetch_optional(&self.readers)
+            .await?)
+    }
+
+    /// Stores a tenant, or its new name: whether it is paused is its operator's. `TenantId` is the row's own.
     ///
     /// # Errors
     /// When the database fails.
@@ -129,7 +140,7 @@ impl Store {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO tenants (id, name, state, created_at) VALUES ($1, $2, $3, $4) \
-                         ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state",
+                         ON CONFLICT (id) DO UPDATE SET name = excluded.name",
                     )
                     .bind(tenant.id)
                     .bind(tenant.name)

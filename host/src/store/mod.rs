@@ -4,7 +4,9 @@
 //! readers have a read-only pool of their own. Statements use `$n` placeholders and types that every
 //! engine has.
 
+mod api_keys;
 mod apps;
+mod audit;
 mod commit;
 mod credentials;
 mod effects;
@@ -22,7 +24,9 @@ mod runs;
 mod timeline;
 mod writer;
 
+pub use api_keys::ApiKeyRow;
 pub use apps::{AppRow, ConnectionRow, TenantRow};
+pub use audit::{AuditFilter, AuditListing, AuditRow};
 pub use commit::{
     DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
