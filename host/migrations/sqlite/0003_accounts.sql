@@ -29,7 +29,8 @@ CREATE TABLE audit (
     tenant TEXT,
     -- done, refused (the caller's fault) or failed (ours).
     result TEXT NOT NULL,
-    status BIGINT NOT NULL,
+    -- The HTTP status of what was refused or failed.
+    status BIGINT,
     request TEXT
 );
 CREATE INDEX audit_tenant ON audit (tenant, id);

@@ -53,7 +53,6 @@ const fn read(path: &'static str, needs: Permission) -> Rule {
     Rule { method: "GET", path, decision: Decision::Needs(needs), trace: Trace::Reads }
 }
 
-#[expect(dead_code, reason = "the first routes that change something are on their way")]
 const fn change(method: &'static str, path: &'static str, needs: Permission, verb: &'static str) -> Rule {
     Rule { method, path, decision: Decision::Needs(needs), trace: Trace::Audited(verb) }
 }
@@ -71,9 +70,13 @@ pub const RULES: &[Rule] = &[
         "Prometheus scrapes it; numbers only; close it at the proxy where it shall not be seen",
     ),
     open("GET", "/readyz", "load balancers ask whether to send requests here"),
+    read("/v1/audit", AuditRead),
     read("/v1/effects", EffectsRead),
     read("/v1/events", EventsRead),
     unaudited("POST", "/v1/events", EventsSend, "the event is stored itself, with its sender's key and time"),
+    read("/v1/keys", KeysManage),
+    change("POST", "/v1/keys", KeysManage, "key.create"),
+    change("DELETE", "/v1/keys/{id}", KeysManage, "key.revoke"),
     read("/v1/rankr-events", EffectsRead),
     read("/v1/records", RecordsRead),
     read("/v1/runs", RunsRead),

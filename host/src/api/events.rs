@@ -3,14 +3,13 @@
 use super::auth::Caller;
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::query::Asked;
+use super::query::{Asked, Told};
 use super::state::ApiState;
 use crate::domain::{ConnectionId, GhlId, RankrId, Sequence, TenantId, Timestamp};
 use crate::store::EventListing;
 use crate::webhooks::RankrEvent;
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -89,9 +88,8 @@ pub(super) async fn take(
     State(state): State<ApiState>,
     caller: Caller,
     headers: HeaderMap,
-    body: Result<Json<NewEvent>, JsonRejection>,
+    Told(event): Told<NewEvent>,
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
-    let Json(event) = body.map_err(|rejection| Problem::bad_body(rejection.body_text()))?;
     caller.of(&TenantId::from(event.tenant.as_str()))?;
     let key = headers
         .get("idempotency-key")

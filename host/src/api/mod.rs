@@ -3,10 +3,12 @@
 //! Handlers translate; what is decided is decided below. Statuses and problem documents are made in `problem`
 //! and nowhere else.
 
+mod audit;
 mod auth;
 mod effects;
 mod events;
 mod health;
+mod keys;
 mod page;
 mod problem;
 mod query;
@@ -15,6 +17,7 @@ mod runs;
 mod serve;
 mod state;
 mod timeline;
+mod trail;
 mod webhooks;
 
 pub use serve::{Door, openapi};

@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem documents; the only map from failures to HTTP.
 
-use crate::accounts::Denied;
+use crate::accounts::{AccountError, Denied};
 use crate::store::StoreError;
 use crate::webhooks::{RankrRefusal, Refusal};
 use axum::Json;
@@ -40,6 +40,11 @@ impl Problem {
 
     pub(super) fn bad_body(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-body", "The body is wrong", detail)
+    }
+
+    pub(super) fn not_json() -> Self {
+        let detail = "Send JSON, with the header `Content-Type: application/json`.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON", detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -96,6 +101,21 @@ impl From<Denied> for Problem {
             Denied::OtherTenant { .. } => {
                 Self::new(StatusCode::FORBIDDEN, "other-tenant", "This key reaches another tenant", detail)
             }
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid(_) => Self::bad_body(detail),
+            AccountError::NoTenant(_) | AccountError::NoKey(_) => Self::not_found(detail),
+            AccountError::Random => {
+                tracing::error!("a request failed: {detail}");
+                Self::internal()
+            }
+            AccountError::Store(error) => error.into(),
         }
     }
 }

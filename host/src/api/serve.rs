@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{auth, effects, events, health, records, runs, timeline, webhooks};
+use super::{audit, auth, effects, events, health, keys, records, runs, timeline, webhooks};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -20,9 +20,12 @@ struct Description;
 
 fn keyed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .routes(routes!(audit::list))
         .routes(routes!(events::list, events::take))
         .routes(routes!(effects::list))
         .routes(routes!(effects::list_rankr_events))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))
         .routes(routes!(timeline::list))

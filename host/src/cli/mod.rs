@@ -1,8 +1,11 @@
 //! The command line, a file per command. Data goes to standard output, everything else to standard error.
 
+mod audit;
 mod bench;
 mod check;
+mod client;
 mod demo;
+mod key;
 mod output;
 mod plugin;
 mod sandbox;
@@ -21,6 +24,7 @@ use std::process::ExitCode;
     after_help = "Examples:
   mapwright demo                       play a day against the bundled sandbox
   mapwright serve --config host.toml   run the host
+  mapwright key create --name Rankr --role rankr --config host.toml
   mapwright plugin build my-plugin     make a .wasm of a plugin's crate"
 )]
 struct Cli {
@@ -40,6 +44,11 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the bundled imitation of GHL, a process of its own.
     Sandbox(sandbox::SandboxArgs),
+    /// Make, list and revoke keys of the API.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Show who changed what.
+    Audit(audit::AuditArgs),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
     /// Measure our speed beside a baseline's.
@@ -78,6 +87,8 @@ pub fn run() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
+            Command::Key(command) => key::run(command).await,
+            Command::Audit(args) => audit::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bench(command) => bench::run(command).await,
             Command::Check(args) => check::run(args).await,

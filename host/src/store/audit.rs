@@ -22,8 +22,8 @@ pub struct AuditRow {
     pub tenant: Option<TenantId>,
     /// `done`, `refused` or `failed`.
     pub result: &'static str,
-    /// The HTTP status.
-    pub status: u16,
+    /// The HTTP status of what was refused or failed.
+    pub status: Option<u16>,
     /// The request's id.
     pub request: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(super) async fn note(connection: &mut Connection, row: Option<&AuditRow>) ->
     .bind(row.object.clone())
     .bind(row.tenant.as_ref().map(|id| id.as_str().to_owned()))
     .bind(row.result)
-    .bind(i64::from(row.status))
+    .bind(row.status.map(i64::from))
     .bind(row.request.clone())
     .execute(connection)
     .await?;
@@ -87,8 +87,8 @@ pub struct AuditListing {
     pub tenant: Option<String>,
     /// `done`, `refused` (the caller's fault) or `failed` (ours).
     pub result: String,
-    /// The HTTP status.
-    pub status: i64,
+    /// The HTTP status of what was refused or failed.
+    pub status: Option<i64>,
     /// The request's id, as `X-Request-Id` told it.
     pub request: Option<String>,
 }
