@@ -1,24 +1,16 @@
-//! `mapwright bench`: our speed beside a baseline's, measured in the same run.
+//! `mapwright bench plugin`: one run under all limits beside a bare wasmtime loop.
 
-use super::output;
+use super::{output, percentile};
 use crate::domain::Clock;
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// What is measured.
-#[derive(Debug, Subcommand)]
-pub(super) enum BenchCommand {
-    /// A mapping under all limits, beside a bare wasmtime loop over the same component and pool.
-    Plugin(PluginArgs),
-}
 
 /// Which plugin, and how often.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: mapwright bench plugin target/plugins/contact-profile.wasm --json")]
-pub(super) struct PluginArgs {
+pub(crate) struct PluginArgs {
     /// A mapping plugin's .wasm file.
     file: PathBuf,
     /// Its configuration, JSON.
@@ -32,13 +24,7 @@ pub(super) struct PluginArgs {
     json: bool,
 }
 
-pub(super) async fn run(command: BenchCommand) -> anyhow::Result<()> {
-    match command {
-        BenchCommand::Plugin(args) => plugin(args).await,
-    }
-}
-
-async fn plugin(args: PluginArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: PluginArgs) -> anyhow::Result<()> {
     let bytes =
         std::fs::read(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
     let limits = Limits::default();
@@ -49,15 +35,12 @@ async fn plugin(args: PluginArgs) -> anyhow::Result<()> {
         bail!("the plugin refuses the configuration {}", args.config)
     };
     let bench = runtime.bench(&version, &prepared, args.rounds.max(100)).await?;
-    let at = |times: &[Duration], hundredth: usize| {
-        times.get(times.len() * hundredth / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    };
-    let (baseline, ours) = (at(&bench.baseline, 50), at(&bench.ours, 50));
+    let (baseline, ours) = (percentile(&bench.baseline, 50), percentile(&bench.ours, 50));
     let report = serde_json::json!({
         "bench": "plugin", "unit": "microseconds a run", "rounds": bench.ours.len(), "pooled": runtime.pooled(),
         "fields_in": bench.fields_in, "fields_out": bench.fields_out,
         "baseline": baseline, "ours": ours, "ratio": ours / baseline,
-        "baseline_p99": at(&bench.baseline, 99), "p50": ours, "p99": at(&bench.ours, 99),
+        "baseline_p99": percentile(&bench.baseline, 99), "p50": ours, "p99": percentile(&bench.ours, 99),
     });
     if args.json {
         output::say(&report.to_string());
@@ -66,8 +49,8 @@ async fn plugin(args: PluginArgs) -> anyhow::Result<()> {
             "{} rounds: bare {baseline:.1} µs, under all limits {ours:.1} µs (p50), ratio {:.2}; p99 {:.1} and {:.1} µs",
             bench.ours.len(),
             ours / baseline,
-            at(&bench.baseline, 99),
-            at(&bench.ours, 99)
+            percentile(&bench.baseline, 99),
+            percentile(&bench.ours, 99)
         ));
     }
     Ok(())
