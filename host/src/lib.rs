@@ -27,6 +27,7 @@ pub mod plugins;
 pub mod sandbox;
 pub mod schedule;
 pub mod store;
+pub mod sync;
 pub mod telemetry;
 pub mod tenants;
 pub mod vault;

@@ -18,6 +18,7 @@ const RANK: &[(&str, u8)] = &[
     ("sandbox", 7),
     ("pipeline", 6),
     ("schedule", 6),
+    ("sync", 6),
     ("effects", 5),
     ("webhooks", 5),
     ("accounts", 4),

@@ -3,6 +3,7 @@
 //! Handlers translate; what is decided is decided below. Statuses and problem documents are made in `problem`
 //! and nowhere else.
 
+mod api_keys;
 mod audit;
 mod auth;
 mod effects;

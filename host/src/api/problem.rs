@@ -65,6 +65,19 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not ready", detail)
     }
 
+    pub(super) fn location_taken(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "location-taken", "The location has a connection already", detail)
+    }
+
+    pub(super) fn key_refused(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "api-key-refused",
+            "GHL does not take the API key",
+            detail,
+        )
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "The fault is ours and is in the log; trying again is safe.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", detail)

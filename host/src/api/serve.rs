@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{audit, auth, effects, events, health, keys, records, runs, timeline, webhooks};
+use super::{api_keys, audit, auth, effects, events, health, keys, records, runs, timeline, webhooks};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -20,6 +20,9 @@ struct Description;
 
 fn keyed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .routes(routes!(api_keys::add))
+        .routes(routes!(api_keys::replace))
+        .routes(routes!(api_keys::polling))
         .routes(routes!(audit::list))
         .routes(routes!(events::list, events::take))
         .routes(routes!(effects::list))

@@ -4,6 +4,7 @@ use crate::accounts::Accounts;
 use crate::domain::Clock;
 use crate::pipeline::SchedulerStatus;
 use crate::store::Store;
+use crate::sync::Connecting;
 use crate::webhooks::{Ingest, RankrDoor};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct ApiState {
     pub ingest: Ingest,
     /// The door for Rankr's events.
     pub rankr: RankrDoor,
+    /// Connections with API keys.
+    pub connecting: Connecting,
     /// Who has which key.
     pub accounts: Accounts,
     /// Largest body, bytes.

@@ -1,11 +1,12 @@
 //! The composition root: builds the rooms from the settings, starts them in order, stops them in the reverse.
 
 mod deploy;
+mod polling;
 mod runner;
 
 use crate::accounts::Accounts;
 use crate::api::{ApiState, Door};
-use crate::config::Settings;
+use crate::config::{ConnectionKind, Settings};
 use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
 use crate::effects::{Outbox, OutboxParts};
 use crate::ghl::Ghl;
@@ -14,6 +15,7 @@ use crate::pipeline::{Pipeline, PipelineParts, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use crate::schedule::Timers;
 use crate::store::{Store, StoreSettings, Synchronous};
+use crate::sync::{Connecting, Poller};
 use crate::telemetry;
 use crate::tenants::{Assignments, BaseUrls, Credentials, DirectoryCell, apply_settings};
 use crate::vault::Vault;
@@ -89,6 +91,7 @@ impl App {
             clock: ground.clock.clone(),
             ingest,
             rankr: RankrDoor::new(ground.store.clone(), ground.clock.clone(), ground.directory),
+            connecting: ground.connecting,
             accounts,
             body_limit_bytes: settings.http.body_limit_bytes,
             pipeline: Arc::new(move || seen.as_ref().map(|pipeline| pipeline.status()).unwrap_or_default()),
@@ -141,6 +144,7 @@ struct Ground {
     runtime: Arc<Runtime>,
     limits: Limits,
     ghl: Ghl,
+    connecting: Connecting,
 }
 
 impl Ground {
@@ -158,8 +162,19 @@ impl Ground {
             wall: Duration::from_secs(settings.plugins.wall_seconds),
             ..Limits::default()
         };
-        let ghl = ghl(settings, &store, &directory, &clock).await?;
-        Ok(Self { clock, store, directory, assignments: Assignments::default(), runtime, limits, ghl })
+        let (ghl, credentials) = ghl(settings, &store, &directory, &clock).await?;
+        let connecting =
+            polling::connecting(settings, (&store, &clock), (&ghl, &directory, credentials)).await?;
+        Ok(Self {
+            clock,
+            store,
+            directory,
+            assignments: Assignments::default(),
+            runtime,
+            limits,
+            ghl,
+            connecting,
+        })
     }
 
     /// Deploys the plugins of the folder and activates what the configuration assigns.
@@ -177,10 +192,11 @@ impl Ground {
     }
 }
 
-/// What does the work: the pipeline, the outbox and the timers.
+/// What does the work: the pipeline, the outbox, the poller and the timers.
 struct Working {
     pipeline: Arc<Pipeline>,
     outbox: Outbox,
+    poller: Poller,
     timers: Timers,
 }
 
@@ -212,10 +228,12 @@ impl Working {
             window: settings.pipeline.window,
         };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
-        Ok(Self { pipeline, outbox, timers })
+        let poller = Poller::start(&ground.connecting);
+        Ok(Self { pipeline, outbox, poller, timers })
     }
 
     async fn stop(self) {
+        self.poller.stop().await;
         self.timers.stop().await;
         self.pipeline.stop().await;
         self.outbox.stop().await;
@@ -228,18 +246,20 @@ async fn ghl(
     store: &Store,
     directory: &DirectoryCell,
     clock: &Clock,
-) -> anyhow::Result<Ghl> {
+) -> anyhow::Result<(Ghl, Arc<Credentials>)> {
     let vault = Vault::open(&settings.data.folder)?;
     let urls = BaseUrls {
         live: Arc::from(settings.ghl.live_url.trim_end_matches('/')),
         sandbox: Arc::from(settings.ghl.sandbox_url.trim_end_matches('/')),
     };
-    let credentials = Credentials::new(store.clone(), vault, directory.clone(), urls);
-    for connection in &settings.connections {
+    let credentials = Arc::new(Credentials::new(store.clone(), vault, directory.clone(), urls));
+    let fixed = settings.connections.iter().filter(|connection| connection.kind == ConnectionKind::Fixed);
+    for connection in fixed {
         let (tenant, id) = (TenantId::new(&connection.tenant), ConnectionId::new(&connection.id));
         credentials.put_fixed(&tenant, &id, &connection.access_token).await?;
     }
-    Ok(Ghl::new(Client::new(ClientSettings::default())?, clock.clone(), Arc::new(credentials)))
+    let tokens = Arc::clone(&credentials);
+    Ok((Ghl::new(Client::new(ClientSettings::default())?, clock.clone(), tokens), credentials))
 }
 
 fn clock(settings: &Settings) -> Clock {

@@ -1,6 +1,6 @@
 //! Loading the settings and checking them as a whole.
 
-use super::settings::Settings;
+use super::settings::{ConnectionKind, ConnectionSettings, PollingSettings, Settings};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use secrecy::ExposeSecret;
@@ -102,6 +102,7 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         "pipeline.effects_at_once is 0: give at least 1".to_owned(),
     );
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
+    check_polling(&settings.polling, &mut demand);
     check_names(settings, &mut demand);
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
 }
@@ -119,18 +120,66 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
         );
     }
     for connection in &settings.connections {
-        demand(
-            settings.apps.iter().any(|app| app.id == connection.app),
-            format!(
-                "connection {} names the app {:?}, which is not configured",
-                connection.id, connection.app
-            ),
-        );
+        match connection.kind {
+            ConnectionKind::Fixed => {
+                demand(
+                    settings.apps.iter().any(|app| app.id == connection.app),
+                    format!(
+                        "connection {} names the app {:?}, which is not configured",
+                        connection.id, connection.app
+                    ),
+                );
+                demand(
+                    !connection.access_token.expose_secret().is_empty(),
+                    format!("connection {} has no access_token", connection.id),
+                );
+            }
+            ConnectionKind::ApiKey => check_api_key(connection, demand),
+        }
         demand_tenant(settings, demand, &format!("connection {}", connection.id), &connection.tenant);
     }
     for assignment in &settings.assignments {
         demand_tenant(settings, demand, &format!("assignment of {}", assignment.plugin), &assignment.tenant);
     }
+}
+
+fn check_api_key(connection: &ConnectionSettings, demand: &mut impl FnMut(bool, String)) {
+    let id = &connection.id;
+    demand(
+        !connection.api_key.expose_secret().is_empty(),
+        format!("connection {id} has the kind \"api-key\": give its api_key"),
+    );
+    demand(
+        connection.app.is_empty() && connection.access_token.expose_secret().is_empty(),
+        format!("connection {id} has the kind \"api-key\": leave app and access_token out"),
+    );
+    demand(
+        matches!(connection.environment.as_deref(), Some("live" | "sandbox")),
+        format!("connection {id} has the kind \"api-key\": give environment as \"live\" or \"sandbox\""),
+    );
+    demand(
+        connection.scopes.split_whitespace().any(|scope| scope == "contacts.readonly"),
+        format!("connection {id}: scopes must name those of the API key, contacts.readonly among them"),
+    );
+}
+
+fn check_polling(polling: &PollingSettings, demand: &mut impl FnMut(bool, String)) {
+    demand(
+        polling.shortest_seconds >= 60,
+        format!("polling.shortest_seconds is {}: give at least 60", polling.shortest_seconds),
+    );
+    demand(
+        polling.longest_seconds >= polling.shortest_seconds,
+        format!("polling.longest_seconds is {}: give at least shortest_seconds", polling.longest_seconds),
+    );
+    demand(
+        (1..=500).contains(&polling.page_rows),
+        format!("polling.page_rows is {}: give 1 to 500", polling.page_rows),
+    );
+    demand(
+        (1..=90).contains(&polling.daily_percent),
+        format!("polling.daily_percent is {}: give 1 to 90", polling.daily_percent),
+    );
 }
 
 fn demand_tenant(settings: &Settings, demand: &mut impl FnMut(bool, String), who: &str, tenant: &str) {
@@ -168,6 +217,24 @@ mod tests {
     fn a_wrong_type_is_refused_by_name() {
         let error = load_text("[pipeline]\nbatch = \"many\"").unwrap_err().to_string();
         assert!(error.contains("batch"), "{error}");
+    }
+
+    #[test]
+    fn a_connection_with_an_api_key_has_no_app() {
+        let head = "[[tenant]]\nid = \"t\"\nname = \"T\"\n[[connection]]\nid = \"c\"\ntenant = \"t\"\nlocation = \"l\"\nkind = \"api-key\"\n";
+        let whole =
+            format!("{head}environment = \"live\"\napi_key = \"pit-x\"\nscopes = \"contacts.readonly\"");
+        assert_eq!(load_text(&whole).unwrap().connections[0].kind, ConnectionKind::ApiKey);
+        let error = load_text(&format!("{head}app = \"a\"")).unwrap_err().to_string();
+        for named in ["api_key", "leave app", "environment", "contacts.readonly"] {
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn passes_are_at_least_a_minute_apart() {
+        let error = load_text("[polling]\nshortest_seconds = 59").unwrap_err().to_string();
+        assert!(error.contains("polling.shortest_seconds"), "{error}");
     }
 
     #[test]

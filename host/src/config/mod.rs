@@ -14,7 +14,7 @@ pub use failpoint::arm;
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{
-    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionSettings, DataSettings,
-    DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings, PluginSettings, Settings, TenantSettings,
-    WebhookSettings,
+    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionKind, ConnectionSettings,
+    DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings, PluginSettings,
+    PollingSettings, Settings, TenantSettings, WebhookSettings,
 };

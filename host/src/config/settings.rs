@@ -26,6 +26,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// GHL.
     pub ghl: GhlSettings,
+    /// Polling of connections with an API key.
+    pub polling: PollingSettings,
     /// Registrations with GHL.
     #[serde(default, rename = "app")]
     pub apps: Vec<AppSettings>,
@@ -138,6 +140,26 @@ pub struct GhlSettings {
     pub sandbox_url: String,
 }
 
+/// Polling of connections with an API key.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollingSettings {
+    /// Product seconds between the beginnings of two passes at the least.
+    pub shortest_seconds: u64,
+    /// The same at the most, when nothing changes.
+    pub longest_seconds: u64,
+    /// Product seconds that each pass looks back behind the last change it knows.
+    pub overlap_seconds: u64,
+    /// Contacts in a page.
+    pub page_rows: u32,
+    /// The part of the day's quota that polling may use, percent.
+    pub daily_percent: u8,
+    /// How far back appointments are listed, days.
+    pub appointments_back_days: u32,
+    /// How far ahead.
+    pub appointments_ahead_days: u32,
+}
+
 /// A registration with GHL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,15 +198,37 @@ pub struct ConnectionSettings {
     pub id: String,
     /// Whose it is.
     pub tenant: String,
-    /// Through which app.
+    /// `fixed`: an access token of an app; `api-key`: a private integration token, without an app.
+    #[serde(default)]
+    pub kind: ConnectionKind,
+    /// Through which app; none with an API key.
+    #[serde(default)]
     pub app: String,
+    /// `live` or `sandbox`, with an API key; else it is the app's.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// GHL's location.
     pub location: String,
     /// An access token of the location.
+    #[serde(default)]
     pub access_token: SecretString,
-    /// Granted scopes, space separated.
+    /// The API key.
+    #[serde(default)]
+    pub api_key: SecretString,
+    /// Granted scopes, space separated; with an API key those that it was given.
     #[serde(default)]
     pub scopes: String,
+}
+
+/// How a configured connection gets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectionKind {
+    /// With an access token that does not change.
+    #[default]
+    Fixed,
+    /// With an API key.
+    ApiKey,
 }
 
 /// A tenant's use of a plugin.

@@ -28,7 +28,8 @@ pub fn shape_of(event_type: &str) -> EventShape {
         "ContactTagUpdate" | "ContactDndUpdate" => (Contact, Partial),
         "ContactDelete" => (Contact, Delete),
         // Live bodies lack contactId and body; a completion names no other state.
-        "TaskCreate" | "TaskComplete" => (Task, Partial),
+        // GHL tells no change of a task by webhook; polling finds it as TaskUpdate.
+        "TaskCreate" | "TaskUpdate" | "TaskComplete" => (Task, Partial),
         "TaskDelete" => (Task, Delete),
         "NoteCreate" | "NoteUpdate" => (Note, Partial),
         "NoteDelete" => (Note, Delete),

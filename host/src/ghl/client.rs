@@ -1,7 +1,7 @@
 //! One call: a place in the quota, a token, a request with a deadline, a classified answer, a line in the log.
 
 use super::error::GhlError;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Quota, Urgency};
 use super::operations::Operation;
 use crate::domain::{Clock, ConnectionId, LocationId};
 use crate::outbound::{Client, Method, OutboundError, Reply, Request};
@@ -150,9 +150,32 @@ impl Ghl {
     /// # Errors
     /// The last try's.
     pub async fn read(&self, connection: &ConnectionId, request: &GhlRequest) -> Result<GhlReply, GhlError> {
+        self.repeat(connection, request, Urgency::Live).await
+    }
+
+    /// Reads that can wait: they leave half of the quota to whatever cannot.
+    ///
+    /// # Errors
+    /// The last try's.
+    pub async fn poll(&self, connection: &ConnectionId, request: &GhlRequest) -> Result<GhlReply, GhlError> {
+        self.repeat(connection, request, Urgency::Background).await
+    }
+
+    /// What is known of the connection's quota.
+    #[must_use]
+    pub fn quota(&self, connection: &ConnectionId) -> Quota {
+        self.limiter.quota(connection)
+    }
+
+    async fn repeat(
+        &self,
+        connection: &ConnectionId,
+        request: &GhlRequest,
+        urgency: Urgency,
+    ) -> Result<GhlReply, GhlError> {
         let mut attempt = 1;
         loop {
-            match self.send(connection, request, attempt).await {
+            match self.exchange(connection, request, attempt, urgency).await {
                 Err(error)
                     if attempt < TRIES
                         && (error.is_transient() || matches!(error, GhlError::Unauthorized { .. })) =>
@@ -177,6 +200,16 @@ impl Ghl {
         request: &GhlRequest,
         attempt: u32,
     ) -> Result<GhlReply, GhlError> {
+        self.exchange(connection, request, attempt, Urgency::Live).await
+    }
+
+    async fn exchange(
+        &self,
+        connection: &ConnectionId,
+        request: &GhlRequest,
+        attempt: u32,
+        urgency: Urgency,
+    ) -> Result<GhlReply, GhlError> {
         let operation = request.operation;
         let access = self.tokens.access(connection).await?;
         if !access.scopes.is_empty()
@@ -187,7 +220,7 @@ impl Ghl {
                 operation: operation.id.to_owned(),
             });
         }
-        self.limiter.permit(connection, &self.clock).await;
+        self.limiter.permit(connection, &self.clock, urgency).await;
         let began = self.clock.machine_now();
         let sent = self.client.send(self.request(&access, request)).await;
         let took = began.elapsed();

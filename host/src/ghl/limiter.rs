@@ -14,7 +14,32 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// How long a connection rests whose day is used up, before it asks again.
 const DAY_REST: Duration = Duration::from_secs(15 * 60);
 
+/// Longest that a call in the background gives way before it takes any place it can get.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Calls a day until GHL says otherwise.
+const DAILY: u64 = 200_000;
+
+/// How urgent a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Effects and the reads of runs: any free place.
+    Live,
+    /// Polling: half of the places.
+    Background,
+}
+
+/// A connection's quota of the day, as far as GHL told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Calls a day.
+    pub daily: u64,
+    /// Calls left today; none until the first answer.
+    pub remaining: Option<u64>,
+}
+
 struct Window {
+    daily: u64,
+    remaining: Option<u64>,
     limit: usize,
     interval: Duration,
     sent: VecDeque<Timestamp>,
@@ -23,13 +48,20 @@ struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self { limit: CALLS, interval: INTERVAL, sent: VecDeque::new(), parked_until: None }
+        Self {
+            daily: DAILY,
+            remaining: None,
+            limit: CALLS,
+            interval: INTERVAL,
+            sent: VecDeque::new(),
+            parked_until: None,
+        }
     }
 }
 
 impl Window {
-    /// Takes a place, or says when to come again.
-    fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+    /// Takes one of the first `places` of the window, or says when to come again.
+    fn take_of(&mut self, places: usize, now: Timestamp) -> Result<(), Timestamp> {
         if let Some(until) = self.parked_until {
             if now < until {
                 return Err(until);
@@ -40,11 +72,18 @@ impl Window {
         while self.sent.front().is_some_and(|at| now.since(*at) >= span) {
             self.sent.pop_front();
         }
-        if self.sent.len() < self.limit {
+        if self.sent.len() < places {
             self.sent.push_back(now);
             return Ok(());
         }
-        Err(self.sent.front().map_or(now, |oldest| oldest.plus(span)))
+        // The place is free when so many have left that fewer than `places` remain.
+        let leaving = self.sent.len().saturating_sub(places);
+        Err(self.sent.get(leaving).map_or(now, |at| at.plus(span)))
+    }
+
+    /// Takes any place, or says when to come again.
+    fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        self.take_of(self.limit, now)
     }
 
     /// Follows what a reply says; gives the moment until which the connection rests, when it was refused.
@@ -63,6 +102,10 @@ impl Window {
                 self.sent.push_back(now);
             }
         }
+        if let Some(daily) = number("x-ratelimit-limit-daily").filter(|daily| *daily > 0) {
+            self.daily = daily;
+        }
+        self.remaining = number("x-ratelimit-daily-remaining").or(self.remaining);
         if number("x-ratelimit-daily-remaining") == Some(0) {
             self.parked_until = Some(now.plus(DAY_REST));
         }
@@ -86,15 +129,32 @@ impl Limiter {
     }
 
     /// Waits for a place in the connection's quota.
-    pub(super) async fn permit(&self, connection: &ConnectionId, clock: &Clock) {
+    pub(super) async fn permit(&self, connection: &ConnectionId, clock: &Clock, urgency: Urgency) {
+        let since = clock.now();
         loop {
             let now = clock.now();
-            let taken = self.windows().entry(connection.clone()).or_default().take(now);
+            let taken = {
+                let mut windows = self.windows();
+                let window = windows.entry(connection.clone()).or_default();
+                if urgency == Urgency::Background && now.since(since) < PATIENCE {
+                    let half = (window.limit / 2).max(1);
+                    window.take_of(half, now)
+                } else {
+                    window.take(now)
+                }
+            };
             match taken {
                 Ok(()) => return,
                 Err(until) => clock.sleep_until(until.max(now.plus(Duration::from_millis(10)))).await,
             }
         }
+    }
+
+    /// What is known of the connection's day.
+    pub(super) fn quota(&self, connection: &ConnectionId) -> Quota {
+        let mut windows = self.windows();
+        let window = windows.entry(connection.clone()).or_default();
+        Quota { daily: window.daily, remaining: window.remaining }
     }
 
     /// Follows what a reply says.
@@ -129,6 +189,18 @@ mod tests {
         assert_eq!(window.take(at(200)), Err(at(10_500)));
         assert_eq!(window.take(at(10_500)), Ok(()));
         assert_eq!(window.take(at(10_501)), Err(at(10_600)));
+    }
+
+    #[test]
+    fn what_can_wait_leaves_half_of_the_places() {
+        let mut window = Window { limit: 4, ..Window::default() };
+        assert_eq!(window.take_of(2, at(0)), Ok(()));
+        assert_eq!(window.take(at(100)), Ok(()));
+        assert_eq!(window.take_of(2, at(200)), Err(at(10_500)));
+        assert_eq!(window.take(at(200)), Ok(()));
+        assert_eq!(window.take_of(2, at(300)), Err(at(10_600)));
+        assert_eq!(window.take(at(300)), Ok(()));
+        assert_eq!(window.take(at(400)), Err(at(10_500)));
     }
 
     #[test]

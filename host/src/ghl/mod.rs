@@ -6,11 +6,19 @@ mod client;
 mod error;
 mod limiter;
 mod operations;
+mod polls;
 mod reads;
+mod snapshots;
 mod writes;
 
 pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Tokens};
 pub use error::GhlError;
+pub use limiter::Quota;
 pub use operations::{Operation, operation};
+pub use polls::{
+    ContactOrder, Snapshots, poll_appointments, poll_calendars, poll_contacts, poll_of_contact, poll_one,
+    poll_tasks,
+};
 pub use reads::answer;
+pub use snapshots::Snapshot;
 pub use writes::{Found, ResolvedEffect, WrittenObject, find, request_of, written};

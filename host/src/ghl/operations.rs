@@ -53,6 +53,8 @@ table! {
     "contact_update_note" PUT "/contacts/{contactId}/notes/{id}" USUAL WRITE;
     "contact_delete_note" DELETE "/contacts/{contactId}/notes/{id}" USUAL WRITE;
     "get_appointments_for_contact" GET "/contacts/{contactId}/appointments" USUAL READ;
+    "calendar_get_calendars" GET "/calendars/" OLD "calendars.readonly";
+    "calendar_get_calendar_events" GET "/calendars/events" OLD "calendars/events.readonly";
     "calendar_get_appointment" GET "/calendars/events/appointments/{eventId}" OLD "calendars/events.readonly";
     "calendar_create_appointment" POST "/calendars/events/appointments" OLD "calendars/events.write";
     "calendar_edit_appointment" PUT "/calendars/events/appointments/{eventId}" OLD "calendars/events.write";

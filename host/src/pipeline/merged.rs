@@ -42,7 +42,11 @@ impl MergedObject<'_> {
         match self.object {
             None => true,
             Some(_) if self.deleted => !self.own_deletion,
-            Some(_) => self.changed().into_iter().any(|name| !self.echo.contains(name)),
+            // Times that GHL sets itself are no news without another change.
+            Some(_) => self
+                .changed()
+                .into_iter()
+                .any(|name| !self.echo.contains(name) && !matches!(name, "dateAdded" | "dateUpdated")),
         }
     }
 }
@@ -80,11 +84,15 @@ impl Journey<'_> {
         let echo = changes
             .iter()
             .flat_map(|change| change.changed.keys())
-            .filter(|name| fields.get(*name).is_some_and(|value| answered.repeats(name, value, self.now)))
+            .filter(|name| {
+                fields.get(*name).is_some_and(|value| answered.repeats(name, value, newest.event.source_time))
+            })
             .cloned()
             .collect();
         let deleted = changes.iter().any(|change| change.deleted);
-        let own_deletion = deleted && answered.repeats(OWN_DELETION, &Value::Boolean(true), self.now);
+        // An id is never used again: a deletion of ours is known whenever GHL tells of it.
+        let own_deletion =
+            deleted && answered.repeats(OWN_DELETION, &Value::Boolean(true), Timestamp::default());
         let settled = answered.settled(&fields, mirror.deleted_at().is_some(), self.now);
         let contact = newest.payload.contact.clone().or_else(|| {
             object.filter(|object| object.kind == ObjectKind::Contact).map(|object| object.id.clone())

@@ -1,5 +1,6 @@
 //! Who calls: the token's location, its scopes, and whether a person or a program holds it.
 
+use super::keys::PREFIX;
 use super::refusal::Refusal;
 use super::state::State;
 use axum::extract::FromRequestParts;
@@ -63,9 +64,15 @@ impl FromRequestParts<Arc<State>> for Caller {
             Some("2021-04-15" | "2021-07-28" | "2023-02-21" | "v3") => {}
             Some(_) => return Err(Refusal::Unauthorized("version header is invalid")),
         }
-        let grant = token(&parts.headers)
-            .and_then(|token| state.grant_of(token))
-            .ok_or(Refusal::Unauthorized("Invalid token: access token is invalid"))?;
+        let given = token(&parts.headers);
+        let grant = given.and_then(|token| state.grant_of(token)).ok_or_else(|| {
+            let private = given.is_some_and(|token| token.starts_with(PREFIX));
+            Refusal::Unauthorized(if private {
+                "Invalid Private Integration token"
+            } else {
+                "Invalid token: access token is invalid"
+            })
+        })?;
         let request_id = header("x-request-id").map(str::to_owned);
         Ok(Self { location: grant.location, scopes: grant.scopes, request_id })
     }

@@ -246,9 +246,20 @@ pub(super) async fn search_tasks(
     let number = |name: &str, otherwise: usize| {
         body.get(name).and_then(Value::as_u64).and_then(|it| usize::try_from(it).ok()).unwrap_or(otherwise)
     };
+    let texts = |name: &str| -> Vec<String> {
+        let list = body.get(name).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|it| it.as_str().map(str::to_owned)).collect()
+    };
+    let (contacts, people) = (texts("contactId"), texts("assignedTo"));
     let fits = |task: &Object| {
+        let of = |name: &str, asked: &[String]| {
+            let own = task.get(name).and_then(Value::as_str);
+            asked.is_empty() || own.is_some_and(|own| asked.iter().any(|it| it == own))
+        };
         let title = task.get("title").and_then(Value::as_str).unwrap_or_default().to_lowercase();
         title.contains(&query)
+            && of("contactId", &contacts)
+            && of("assignedTo", &people)
             && completed.is_none_or(|asked| task.get("completed").and_then(Value::as_bool) == Some(asked))
     };
     let rows: Vec<Object> = state

@@ -1,7 +1,8 @@
-//! GHL's contact endpoints: `/contacts` with search, upsert, duplicates, tags and workflows.
+//! GHL's contact endpoints: `/contacts` with upsert, duplicates, tags and workflows.
 
 use super::caller::Caller;
 use super::refusal::Refusal;
+use super::search::search_row;
 use super::shape::{Change, Kind, born};
 use super::state::{Object, State, new_id};
 use axum::Json;
@@ -27,7 +28,7 @@ pub(super) struct Listing {
 }
 
 /// The body's location, which has to be the token's.
-fn take_location(caller: &Caller, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn take_location(caller: &Caller, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     match body.remove("locationId") {
         Some(Value::String(given)) => caller.owns(&given),
         _ => Err(Refusal::Invalid(vec!["locationId should not be empty".to_owned()])),
@@ -168,57 +169,6 @@ pub(super) async fn list(
     Ok(Json(json!({"count": page.len(), "meta": {"total": total, "startAfterId": last}, "contacts": page})))
 }
 
-/// Rows of search differ from GET's: `address` in place of `address1`, a `contactName` and a `searchAfter`.
-fn search_row(mut contact: Object) -> Object {
-    let address = contact.remove("address1");
-    contact.insert("address".into(), address.unwrap_or_default());
-    let part = |name: &str| contact.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let name = format!("{} {}", part("firstName"), part("lastName"));
-    contact.insert("contactName".into(), json!(name.trim()));
-    contact.insert("searchAfter".into(), json!([contact.get("dateUpdated"), contact.get("id")]));
-    contact
-}
-
-pub(super) async fn search(
-    Extract(state): Shared,
-    caller: Caller,
-    Json(mut body): Body,
-) -> Result<Json<Value>, Refusal> {
-    caller.needs("contacts.readonly")?;
-    take_location(&caller, &mut body)?;
-    let Some(limit) = body.get("pageLimit").and_then(Value::as_u64).and_then(|it| usize::try_from(it).ok())
-    else {
-        return Err(Refusal::Invalid(vec!["pageLimit should not be empty".to_owned()]));
-    };
-    let query = body.get("query").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    let fits = |contact: &Object| {
-        ["firstName", "lastName", "email", "phone", "companyName"].iter().any(|name| {
-            contact
-                .get(*name)
-                .and_then(Value::as_str)
-                .is_some_and(|text| text.to_lowercase().contains(&query))
-        }) || query.is_empty()
-    };
-    let mut found = state.objects(Kind::Contact, &caller.location, fits);
-    let key = |contact: &Object| {
-        let text = |name: &str| contact.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        (text("dateUpdated"), text("id"))
-    };
-    found.sort_by_key(key);
-    let total = found.len();
-    let after = body.get("searchAfter").and_then(Value::as_array).map(|after| {
-        let text = |place: usize| after.get(place).and_then(Value::as_str).unwrap_or_default().to_owned();
-        (text(0), text(1))
-    });
-    let rows: Vec<Object> = found
-        .into_iter()
-        .filter(|contact| after.as_ref().is_none_or(|after| key(contact) > *after))
-        .take(limit.min(500))
-        .map(search_row)
-        .collect();
-    Ok(Json(json!({"contacts": rows, "total": total, "traceId": uuid::Uuid::new_v4().to_string()})))
-}
-
 pub(super) async fn duplicate(
     Extract(state): Shared,
     caller: Caller,
@@ -249,8 +199,12 @@ pub(super) async fn of_business(
     let all = state.objects(Kind::Contact, &caller.location, of);
     let count = all.len();
     let limit = listing.limit.unwrap_or(25).min(100);
-    let rows: Vec<Object> =
-        all.into_iter().skip(listing.skip.unwrap_or(0)).take(limit).map(search_row).collect();
+    let rows: Vec<Object> = all
+        .into_iter()
+        .skip(listing.skip.unwrap_or(0))
+        .take(limit)
+        .map(|contact| search_row(contact, &[]))
+        .collect();
     Ok(Json(json!({"contacts": rows, "count": count})))
 }
 

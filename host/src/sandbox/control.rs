@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a token is for.
 #[derive(Debug, Deserialize)]
@@ -66,6 +67,19 @@ pub(super) async fn faults(Extract(state): Extract<Arc<State>>, Json(faults): Js
 
 pub(super) async fn limits(Extract(state): Extract<Arc<State>>, Json(limits): Json<Limits>) -> StatusCode {
     state.lock().0.limits = limits;
+    StatusCode::NO_CONTENT
+}
+
+/// How far the search index is behind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IndexDelay {
+    /// Product milliseconds.
+    delay_millis: u64,
+}
+
+pub(super) async fn index(Extract(state): Extract<Arc<State>>, Json(asked): Json<IndexDelay>) -> StatusCode {
+    state.lock().0.index.set_delay(Duration::from_millis(asked.delay_millis));
     StatusCode::NO_CONTENT
 }
 

@@ -3,14 +3,18 @@
 //! It has contacts with their tasks, notes and appointments, signed webhooks with retries, quotas and faults, and a journal on disk of everything that changed and was
 //! sent. It shares nothing with the host but the clock's origin.
 
+mod calendars;
 mod caller;
 mod children;
 mod contacts;
 mod control;
 mod delivery;
+mod index;
 mod journal;
+mod keys;
 mod limits;
 mod refusal;
+mod search;
 mod server;
 mod shape;
 mod sign;

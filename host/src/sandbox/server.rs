@@ -1,12 +1,12 @@
 //! The sandbox's listener: GHL's endpoints and its own controls.
 
 use super::state::State;
-use super::{children, contacts, control, delivery, limits};
+use super::{calendars, children, contacts, control, delivery, keys, limits, search};
 use crate::domain::Clock;
 use crate::outbound::Client;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Sandbox {
 fn router(state: Arc<State>) -> Router {
     let api = Router::new()
         .route("/contacts/", get(contacts::list).post(contacts::create))
-        .route("/contacts/search", post(contacts::search))
+        .route("/contacts/search", post(search::search))
         .route("/contacts/search/duplicate", get(contacts::duplicate))
         .route("/contacts/upsert", post(contacts::upsert))
         .route("/contacts/business/{business}", get(contacts::of_business))
@@ -89,6 +89,9 @@ fn router(state: Arc<State>) -> Router {
             get(children::note).put(children::update_note).delete(children::delete_note),
         )
         .route("/contacts/{id}/appointments", get(children::appointments))
+        .route("/calendars/", get(calendars::list))
+        .route("/calendars/events", get(calendars::events))
+        .route("/calendars/events/{id}", delete(calendars::delete))
         .route("/calendars/events/appointments", post(children::create_appointment))
         .route(
             "/calendars/events/appointments/{id}",
@@ -101,6 +104,9 @@ fn router(state: Arc<State>) -> Router {
         .route("/_sandbox/keys", get(control::keys))
         .route("/_sandbox/apps", post(control::register))
         .route("/_sandbox/tokens", post(control::token))
+        .route("/_sandbox/api-keys", post(keys::create))
+        .route("/_sandbox/api-keys/{key}", put(keys::set_scopes).delete(keys::revoke))
+        .route("/_sandbox/index", put(control::index))
         .route("/_sandbox/contacts/{id}/business", put(control::set_business))
         .route("/_sandbox/faults", put(control::faults))
         .route("/_sandbox/limits", put(control::limits))

@@ -2,7 +2,9 @@
 
 use super::caller::Grant;
 use super::delivery::Outgoing;
+use super::index::Index;
 use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry, WriteEntry};
+use super::keys::{Keys, PREFIX};
 use super::limits::{Limits, Windows};
 use super::refusal::Refusal;
 use super::shape::{Change, Kind};
@@ -63,6 +65,7 @@ pub(super) struct Inner {
     pub(super) faults: Faults,
     pub(super) limits: Limits,
     pub(super) windows: Windows,
+    pub(super) index: Index,
     pending: usize,
     /// The last change's time; the next is later, so that no two changes tie.
     last_change: Timestamp,
@@ -73,6 +76,7 @@ pub(super) struct State {
     inner: Mutex<(Inner, Journal)>,
     pub(super) clock: Clock,
     pub(super) signer: Signer,
+    pub(super) keys: Keys,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
@@ -95,7 +99,13 @@ impl State {
                 inner.objects.insert((kind, object.id), object.after);
             }
         }
-        Ok(Self { inner: Mutex::new((inner, journal)), clock, signer: Signer::open(folder)?, outgoing })
+        for ((kind, id), object) in &inner.objects {
+            if *kind == Kind::Contact {
+                inner.index.take(id, Some(object.clone()), Timestamp::default());
+            }
+        }
+        let keys = Keys::open(folder)?;
+        Ok(Self { inner: Mutex::new((inner, journal)), clock, signer: Signer::open(folder)?, keys, outgoing })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
@@ -117,6 +127,9 @@ impl State {
 
     /// What a token opens.
     pub(super) fn grant_of(&self, token: &str) -> Option<Grant> {
+        if token.starts_with(PREFIX) {
+            return self.keys.grant_of(token);
+        }
         self.lock().0.tokens.get(token).cloned()
     }
 
@@ -152,6 +165,11 @@ impl State {
             .collect()
     }
 
+    /// The contacts of a location as a search finds them now.
+    pub(super) fn searchable(&self, location: &str) -> Vec<Object> {
+        self.lock().0.index.seen(location, self.clock.now())
+    }
+
     /// The contact of that location with this e-mail or phone.
     pub(super) fn same_contact(
         &self,
@@ -175,7 +193,7 @@ impl State {
         let (inner, journal) = &mut *guard;
         inner.last_change = self.clock.now().max(inner.last_change.plus(Duration::from_millis(1)));
         let now = inner.last_change.to_rfc3339();
-        if change.kind == Kind::Contact {
+        if matches!(change.kind, Kind::Contact | Kind::Appointment) {
             after.insert("dateUpdated".into(), json!(now));
         }
         let contact_id = after.get("contactId").and_then(Value::as_str).map(str::to_owned);
@@ -206,6 +224,10 @@ impl State {
             inner.remove(change.kind, change.id);
         } else {
             inner.objects.insert((change.kind, change.id.to_owned()), after.clone());
+        }
+        if change.kind == Kind::Contact {
+            let state = (change.op != "delete").then(|| after.clone());
+            inner.index.take(change.id, state, self.clock.now());
         }
         for (url, delivery) in messages {
             self.hand_over(inner, url, delivery);

@@ -5,6 +5,7 @@ use super::effects::{self, EffectRow};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 use super::outbox::{self, AnsweredRow, EffectMark};
+use super::polling::{self, PollingStep};
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
 use crate::domain::{
@@ -190,6 +191,8 @@ pub struct EventCommit {
     pub rankr_events: Vec<RankrEventRow>,
     /// What the runs were answered.
     pub reads: Vec<RunReadRow>,
+    /// How far polling goes with what it found.
+    pub polling: Vec<PollingStep>,
     /// Events this commit causes.
     pub inbox: Vec<InboxRow>,
 }
@@ -344,6 +347,7 @@ pub(super) async fn write_all(
     write!(schedules, memory::put_schedules);
     write!(rankr_events, memory::put_rankr_events);
     write!(reads, memory::put_reads);
+    write!(polling, polling::write);
     let caused: Vec<InboxRow> = commits.iter().flat_map(|commit| commit.inbox.iter().cloned()).collect();
     Ok(inbox::append_all(connection, &caused).await?.iter().map(Appended::sequence).max())
 }

@@ -18,6 +18,7 @@ mod memory;
 mod open;
 mod outbox;
 mod plugins;
+mod polling;
 mod records;
 mod rows;
 mod runs;
@@ -39,6 +40,7 @@ pub use memory::{RankrEventListing, RankrEventRow, RunReadRow, ScheduleRow, Stat
 pub use open::{Store, StoreSettings, Synchronous};
 pub use outbox::{AnsweredRow, EffectMark, OpenEffect};
 pub use plugins::{ActivationRow, VersionRow};
+pub use polling::{DuePolling, Missing, PolledRow, PollingRow, PollingStep};
 pub use records::{LoadedContext, ObjectKey, RecordListing};
 pub use runs::RunListing;
 pub use timeline::TimelineListing;

@@ -84,6 +84,26 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether this is the fixed token that is sealed.
+    ///
+    /// # Errors
+    /// When vault or store fail.
+    pub async fn is_fixed(
+        &self,
+        connection: &ConnectionId,
+        token: &SecretString,
+    ) -> Result<bool, CredentialError> {
+        let Some(row) = self.store.credential(connection).await? else { return Ok(false) };
+        let text = self.vault.unseal(connection.as_str(), &row.sealed)?;
+        let stored: Option<Stored> = serde_json::from_slice(&text).ok();
+        Ok(stored.is_some_and(|stored| stored.access_token == token.expose_secret()))
+    }
+
+    /// Reads a connection's credential and scopes anew before they are used again.
+    pub fn forget(&self, connection: &ConnectionId) {
+        self.opened().remove(connection);
+    }
+
     async fn open(&self, connection: &ConnectionId) -> Result<Access, GhlError> {
         if let Some(access) = self.opened().get(connection) {
             return Ok(access.clone());

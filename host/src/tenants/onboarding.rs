@@ -1,7 +1,7 @@
 //! Apps, tenants and connections from configuration: brought into the store at every start, idempotently.
 
 use super::directory::StoredApp;
-use crate::config::Settings;
+use crate::config::{ConnectionKind, Settings};
 use crate::domain::{AppId, ConnectionId, LocationId, TenantId, Timestamp};
 use crate::store::{AppRow, ConnectionRow, Store, StoreError, TenantRow};
 
@@ -62,7 +62,8 @@ pub async fn apply_settings(
             })
             .await?;
     }
-    for connection in &settings.connections {
+    let fixed = settings.connections.iter().filter(|connection| connection.kind == ConnectionKind::Fixed);
+    for connection in fixed {
         let environment = settings
             .apps
             .iter()
