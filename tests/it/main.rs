@@ -19,5 +19,6 @@ mod door;
 mod effects;
 mod kill;
 mod limits;
+mod polling;
 mod sync;
 mod system;

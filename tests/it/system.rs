@@ -30,7 +30,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(mut command: Command) -> Option<Self> {
+    pub(crate) fn start(mut command: Command) -> Option<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -57,8 +57,8 @@ pub(crate) struct System {
     pub(crate) sandbox: Process,
     pub(crate) http: reqwest::Client,
     /// The token of a person in the CRM.
-    person: String,
-    port: u16,
+    pub(crate) person: String,
+    pub(crate) port: u16,
 }
 
 /// What the host of a test runs.
@@ -133,7 +133,7 @@ impl System {
         system
     }
 
-    async fn token(&self, asked: Value) -> String {
+    pub(crate) async fn token(&self, asked: Value) -> String {
         let reply = self.http.post(self.control("tokens")).json(&asked).send().await.unwrap();
         reply.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
     }

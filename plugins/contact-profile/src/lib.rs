@@ -53,6 +53,7 @@ impl Plugin for ContactProfile {
         "ContactTagUpdate",
         "ContactDndUpdate",
         "TaskCreate",
+        "TaskUpdate",
         "TaskComplete",
         "TaskDelete",
         "NoteCreate",

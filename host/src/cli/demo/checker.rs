@@ -2,6 +2,7 @@
 //! out of order. It shares no code with what it checks.
 
 use super::http::Http;
+use super::polled::{self, Polled};
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// How a day went.
 #[derive(Debug, Default, Serialize)]
 pub(in crate::cli) struct Report {
-    /// Webhooks the host has.
+    /// Webhooks the host has, and what it found by polling.
     pub(super) events_received: usize,
     /// Of these, done.
     pub(super) events_done: usize,
@@ -51,7 +52,7 @@ impl Report {
         self.lost + self.duplicated + self.out_of_order == 0 && self.faults.is_empty()
     }
 
-    fn fault(&mut self, count: fn(&mut Self) -> &mut usize, words: String) {
+    pub(super) fn fault(&mut self, count: fn(&mut Self) -> &mut usize, words: String) {
         *count(self) += 1;
         if self.faults.len() < WORDED {
             self.faults.push(words);
@@ -61,7 +62,7 @@ impl Report {
 
 /// What the sandbox's journal says.
 #[derive(Default)]
-struct Journal {
+pub(super) struct Journal {
     /// Messages answered 200 at least once.
     answered: BTreeSet<String>,
     /// Messages sent at least once; one may have been kept though its answer never came through.
@@ -70,8 +71,38 @@ struct Journal {
     contacts: BTreeMap<String, (String, bool, Value)>,
     /// What belongs to contacts and is not deleted: kind, contact, fields; by id.
     children: BTreeMap<String, (String, String, Value)>,
+    /// Kind and location of all that ever belonged to contacts, by id.
+    ever: BTreeMap<String, (String, String)>,
     /// Programs' writes by the name they gave their request.
     writes: BTreeMap<String, usize>,
+}
+
+/// Something that belongs to a contact, or did.
+pub(super) struct Child<'a> {
+    pub(super) kind: &'a str,
+    pub(super) location: &'a str,
+    /// Its last state; none when it is deleted.
+    pub(super) fields: Option<&'a Value>,
+}
+
+impl Journal {
+    /// All that ever belonged to contacts.
+    pub(super) fn all_children(&self) -> impl Iterator<Item = (&str, Child<'_>)> {
+        self.ever.iter().map(|(id, (kind, location))| {
+            (
+                id.as_str(),
+                Child { kind, location, fields: self.children.get(id).map(|(_, _, fields)| fields) },
+            )
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_task(location: &str, fields: Option<Value>) -> Self {
+        let mut journal = Self::default();
+        journal.ever.insert("t".into(), ("task".into(), location.into()));
+        journal.children.extend(fields.map(|fields| ("t".into(), ("task".into(), "c".into(), fields))));
+        journal
+    }
 }
 
 /// Record fields and the GHL fields they must equal, as the demo's plugin promises.
@@ -118,12 +149,28 @@ impl Checker<'_> {
             }
         }
         report.timeline_entries = timeline.len();
-        check_events(&journal, told, &events, &timeline, &mut report);
+        let polled = self.polled(&events).await?;
+        check_events((&journal, told), (&events, &polled), &timeline, &mut report);
         check_order(&events, &mut report);
-        check_records(&journal, &records, &mut report);
+        check_records(&journal, &records, &polled, &mut report);
+        polled::check(&journal, &polled, &timeline, &records, &mut report);
         check_enrichment(&journal, &records, &mut report);
         check_effects(&journal, &effects, &mut report);
         Ok(report)
+    }
+
+    /// The connections that are polled, by what the API says of them.
+    async fn polled(&self, events: &[Value]) -> anyhow::Result<Polled> {
+        let ids: BTreeSet<&str> = events.iter().filter_map(|event| event["connection"].as_str()).collect();
+        let mut polled = Polled::default();
+        for id in ids {
+            let url = format!("{}/v1/connections/{id}/polling", self.host);
+            if let Some(found) = self.http.find(&url, self.key).await? {
+                let location = found["location"].as_str().unwrap_or_default().to_owned();
+                polled.0.insert(id.to_owned(), location);
+            }
+        }
+        Ok(polled)
     }
 
     /// Every row of a listing, page by page.
@@ -167,6 +214,7 @@ fn read(path: &Path) -> anyhow::Result<Journal> {
             }
             Some("object") if entry["op"] == "delete" => drop(journal.children.remove(&text("id"))),
             Some("object") => {
+                journal.ever.insert(text("id"), (text("object"), text("location_id")));
                 let child = (text("object"), text("contact_id"), entry["after"].clone());
                 journal.children.insert(text("id"), child);
             }
@@ -178,9 +226,8 @@ fn read(path: &Path) -> anyhow::Result<Journal> {
 }
 
 fn check_events(
-    journal: &Journal,
-    told: &[String],
-    events: &[Value],
+    (journal, told): (&Journal, &[String]),
+    (events, polled): (&[Value], &Polled),
     timeline: &[Value],
     report: &mut Report,
 ) {
@@ -204,13 +251,14 @@ fn check_events(
     for event in events {
         let sequence = event["sequence"].as_i64().unwrap_or_default();
         let webhook = event["cause"] == "live" && !event["webhook_id"].is_null();
-        if webhook {
+        let received = webhook || polled.found(event);
+        if received {
             report.events_received += 1;
         } else {
             report.other_events += 1;
         }
         match event["state"].as_str() {
-            Some("done") => report.events_done += usize::from(webhook),
+            Some("done") => report.events_done += usize::from(received),
             Some("dead") => report.dead_letters += 1,
             _ => report.fault(|it| &mut it.lost, format!("event {sequence} never ended")),
         }
@@ -323,9 +371,13 @@ fn check_order(events: &[Value], report: &mut Report) {
     }
 }
 
-fn check_records(journal: &Journal, records: &HashMap<String, Value>, report: &mut Report) {
-    for (id, (_, deleted, contact)) in &journal.contacts {
+fn check_records(journal: &Journal, records: &HashMap<String, Value>, polled: &Polled, report: &mut Report) {
+    for (id, (location, deleted, contact)) in &journal.contacts {
         let Some(record) = records.get(id) else {
+            // What came and went between two passes was never there to be found.
+            if *deleted && polled.has(location) {
+                continue;
+            }
             report.fault(|it| &mut it.lost, format!("contact {id} has no record"));
             continue;
         };
@@ -367,7 +419,7 @@ mod tests {
 
     fn judged(journal: &Journal, events: &[Value], timeline: &[Value]) -> (usize, usize, usize) {
         let mut report = Report::default();
-        check_events(journal, &[], events, timeline, &mut report);
+        check_events((journal, &[]), (events, &Polled::default()), timeline, &mut report);
         check_order(events, &mut report);
         (report.lost, report.duplicated, report.out_of_order)
     }
@@ -428,7 +480,7 @@ mod tests {
         journal.contacts.insert("c".into(), ("l".into(), false, json!({"city": "new"})));
         let mut report = Report::default();
         let record = json!({"fields": {"city": "old"}, "deleted_at": null});
-        check_records(&journal, &HashMap::from([("c".into(), record)]), &mut report);
+        check_records(&journal, &HashMap::from([("c".into(), record)]), &Polled::default(), &mut report);
         assert_eq!((report.lost, report.out_of_order), (0, 1));
     }
 }

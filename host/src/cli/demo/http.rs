@@ -16,6 +16,22 @@ impl Http {
         self.send(Method::GET, url, key, None).await
     }
 
+    /// What is there; none where it answers 404.
+    pub(super) async fn find(&self, url: &str, key: &str) -> anyhow::Result<Option<Value>> {
+        let request = Request {
+            method: Method::GET,
+            url: url.to_owned(),
+            headers: key_headers(Some(key), &[]),
+            body: None,
+        };
+        let reply = self.0.send(request).await.with_context(|| format!("GET {url}"))?;
+        match reply.status {
+            200..300 => Ok(Some(serde_json::from_slice(&reply.body)?)),
+            404 => Ok(None),
+            status => bail!("GET {url} answered {status}: {}", String::from_utf8_lossy(&reply.body)),
+        }
+    }
+
     pub(super) async fn post(&self, url: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Value> {
         self.send(Method::POST, url, key, Some(body)).await
     }

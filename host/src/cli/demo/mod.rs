@@ -5,6 +5,7 @@
 mod checker;
 mod http;
 mod play;
+mod polled;
 mod processes;
 mod show;
 
