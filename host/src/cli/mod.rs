@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod check;
 mod client;
+mod connection;
 mod demo;
 mod key;
 mod output;
@@ -44,6 +45,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the bundled imitation of GHL, a process of its own.
     Sandbox(sandbox::SandboxArgs),
+    /// Connect tenants with GHL's locations.
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
     /// Make, list and revoke keys of the API.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -87,6 +91,7 @@ pub fn run() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
+            Command::Connection(command) => connection::run(command).await,
             Command::Key(command) => key::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Demo(args) => demo::run(args).await,
