@@ -9,6 +9,7 @@
 //! - [`webhooks`], [`effects`]: what comes in; what goes out
 //! - [`tenants`], [`accounts`]: whose it is; who may do what
 //! - [`ghl`], [`plugins`]: the CRM's client; the WebAssembly runtime
+//! - [`backup`]: one file with everything, verified and restored
 //! - [`outbound`], [`store`]: every HTTP request, all SQL
 //! - [`config`], [`telemetry`], [`vault`]: settings, log and metrics, sealed secrets
 //! - [`domain`]: the words of the product as types
@@ -16,6 +17,7 @@
 pub mod accounts;
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -25,6 +25,7 @@ const RANK: &[(&str, u8)] = &[
     ("tenants", 4),
     ("ghl", 3),
     ("plugins", 3),
+    ("backup", 3),
     ("outbound", 2),
     ("store", 2),
     ("config", 1),

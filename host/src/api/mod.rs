@@ -6,6 +6,7 @@
 mod api_keys;
 mod audit;
 mod auth;
+mod bare;
 mod effects;
 mod events;
 mod health;

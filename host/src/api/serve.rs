@@ -36,21 +36,31 @@ fn keyed() -> OpenApiRouter<ApiState> {
 
 fn open() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(webhooks::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
 }
 
+fn door() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(webhooks::take))
+}
+
 /// The API's `OpenAPI` document, generated from the code.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    open().merge(keyed()).to_openapi()
+    open().merge(door()).merge(keyed()).to_openapi()
 }
 
 fn router(state: ApiState) -> Router {
     let limit = DefaultBodyLimit::max(state.body_limit_bytes);
-    let (routes, _) = open().merge(keyed()).split_for_parts();
+    let mut served = open();
+    if state.takes_webhooks {
+        served = served.merge(door());
+    }
+    if state.serves_api {
+        served = served.merge(keyed());
+    }
+    let (routes, _) = served.split_for_parts();
     routes
         .route_layer(from_fn_with_state(state.clone(), auth::decide))
         .fallback(async || Problem::not_found("No resource is at this path; see the OpenAPI document."))
@@ -81,6 +91,10 @@ impl Door {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(super) fn into_listener(self) -> TcpListener {
+        self.listener
     }
 
     /// Serves until `stop`, then finishes the requests under way.

@@ -25,6 +25,10 @@ pub struct ApiState {
     pub accounts: Accounts,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
+    /// Whether this process takes webhooks.
+    pub takes_webhooks: bool,
+    /// Whether this process serves `/v1`.
+    pub serves_api: bool,
     /// How much the pipeline has to do; nothing where this process only ingests.
     pub pipeline: Arc<dyn Fn() -> SchedulerStatus + Send + Sync>,
 }

@@ -6,7 +6,7 @@ mod runner;
 
 use crate::accounts::Accounts;
 use crate::api::{ApiState, Door};
-use crate::config::{ConnectionKind, Settings};
+use crate::config::{ConnectionKind, Role, Settings};
 use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
 use crate::effects::{Outbox, OutboxParts};
 use crate::ghl::Ghl;
@@ -50,9 +50,18 @@ impl App {
         telemetry::start_metrics();
         let ground = Ground::open(settings).await?;
         ground.deploy(settings).await?;
-        let working = Working::start(&ground, settings).await?;
+        let working = match settings.process.has(Role::Worker) {
+            true => Some(Working::start(&ground, settings).await?),
+            false => None,
+        };
         let accounts = Accounts::new(ground.store.clone(), ground.clock.clone(), &settings.api.host_key);
-        let app = Self::open_door(ground, settings, accounts, (&settings.http.listen, Some(working))).await?;
+        let app = Self::open_door(
+            ground,
+            settings,
+            accounts,
+            (&settings.http.listen, working, settings.process.has(Role::Api)),
+        )
+        .await?;
         tracing::info!(address = %app.address, "the host is listening on {}", app.address);
         Ok(app)
     }
@@ -67,7 +76,7 @@ impl App {
         ground.assignments.refresh(&ground.store).await?;
         let (accounts, key) =
             Accounts::with_local_key(ground.store.clone(), ground.clock.clone(), &settings.api.host_key)?;
-        let app = Self::open_door(ground, settings, accounts, ("127.0.0.1:0", None)).await?;
+        let app = Self::open_door(ground, settings, accounts, ("127.0.0.1:0", None, true)).await?;
         Ok((app, key))
     }
 
@@ -75,7 +84,7 @@ impl App {
         ground: Ground,
         settings: &Settings,
         accounts: Accounts,
-        (listen, working): (&str, Option<Working>),
+        (listen, working, serves_api): (&str, Option<Working>, bool),
     ) -> anyhow::Result<Self> {
         let ingest = Ingest::new(
             ground.store.clone(),
@@ -93,6 +102,8 @@ impl App {
             rankr: RankrDoor::new(ground.store.clone(), ground.clock.clone(), ground.directory),
             connecting: ground.connecting,
             accounts,
+            takes_webhooks: settings.process.has(Role::Ingest),
+            serves_api,
             body_limit_bytes: settings.http.body_limit_bytes,
             pipeline: Arc::new(move || seen.as_ref().map(|pipeline| pipeline.status()).unwrap_or_default()),
         };
@@ -102,6 +113,12 @@ impl App {
         let door = tokio::spawn(door.serve(state, stop_door.clone()));
         let drain = Duration::from_secs(settings.http.drain_seconds);
         Ok(Self { address, store: ground.store, clock: ground.clock, working, drain, stop_door, door })
+    }
+
+    /// The database, for whoever measures a host in its own process.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store.clone()
     }
 
     /// Where the door really listens.

@@ -1,11 +1,14 @@
 //! The command line, a file per command. Data goes to standard output, everything else to standard error.
 
 mod audit;
+mod backup;
 mod bench;
 mod check;
 mod client;
 mod connection;
 mod demo;
+mod doctor;
+mod exit;
 mod key;
 mod output;
 mod plugin;
@@ -55,6 +58,11 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
+    /// Make, verify and restore backups.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Look at everything a host needs and say how to mend what is wrong.
+    Doctor(doctor::DoctorArgs),
     /// Measure our speed beside a baseline's.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -66,7 +74,8 @@ enum Command {
     Plugin(plugin::PluginCommand),
 }
 
-/// Runs the command line and gives the process's exit code: 0 done, 1 failed, 2 used wrongly.
+/// Runs the command line and gives the process's exit code: 0 done, 1 failed, 2 used wrongly;
+/// a command may have others, which its help names.
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -95,6 +104,8 @@ pub fn run() -> ExitCode {
             Command::Key(command) => key::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Backup(command) => backup::run(command).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Bench(command) => bench::run(command).await,
             Command::Check(args) => check::run(args).await,
             Command::Plugin(command) => plugin::run(command).await,
@@ -102,9 +113,12 @@ pub fn run() -> ExitCode {
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::complain(&format!("mapwright: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<exit::Exit>() {
+            Some(exit) => ExitCode::from(exit.0),
+            None => {
+                output::complain(&format!("mapwright: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
     }
 }

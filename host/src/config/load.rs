@@ -69,6 +69,10 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         }
     };
     demand(
+        !settings.process.roles.is_empty(),
+        "process.roles is empty: give at least one of \"ingest\", \"worker\", \"api\"".to_owned(),
+    );
+    demand(
         settings.http.listen.parse::<std::net::SocketAddr>().is_ok(),
         format!(
             "http.listen is {:?}: give an address and a port, such as 127.0.0.1:7800",
@@ -211,6 +215,14 @@ mod tests {
         let error =
             load_text("[http]\nlisten = \"nowhere\"\n[api]\nhost_key = \"short\"").unwrap_err().to_string();
         assert!(error.contains("http.listen") && error.contains("api.host_key"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_role_and_a_process_without_roles_are_refused() {
+        let unknown = load_text("[process]\nroles = [\"cook\"]").unwrap_err().to_string();
+        assert!(unknown.contains("cook") && unknown.contains("ingest"), "{unknown}");
+        let none = load_text("[process]\nroles = []").unwrap_err().to_string();
+        assert!(none.contains("process.roles"), "{none}");
     }
 
     #[test]

@@ -16,5 +16,5 @@ pub use load::{ConfigError, load, load_text};
 pub use settings::{
     ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionKind, ConnectionSettings,
     DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings, PluginSettings,
-    PollingSettings, Settings, TenantSettings, WebhookSettings,
+    PollingSettings, ProcessSettings, Role, Settings, TenantSettings, WebhookSettings,
 };

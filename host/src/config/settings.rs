@@ -8,6 +8,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What the process does.
+    pub process: ProcessSettings,
     /// Where data is kept.
     pub data: DataSettings,
     /// The HTTP door.
@@ -40,6 +42,34 @@ pub struct Settings {
     /// Plugins that tenants use.
     #[serde(default, rename = "assignment")]
     pub assignments: Vec<AssignmentSettings>,
+}
+
+/// What the process does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSettings {
+    /// Its roles.
+    pub roles: Vec<Role>,
+}
+
+impl ProcessSettings {
+    /// Whether the process has that role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// A part of the host's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes webhooks.
+    Ingest,
+    /// Runs plugins and sends effects.
+    Worker,
+    /// Serves `/v1`.
+    Api,
 }
 
 /// Where data is kept.

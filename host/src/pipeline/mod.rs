@@ -16,6 +16,7 @@ mod reads;
 mod rounds;
 mod runs;
 mod scheduler;
+mod tally;
 mod worker;
 mod writes;
 

@@ -7,6 +7,7 @@ use super::journey::{self, Arrived, Finished, Journey};
 use super::reads;
 use super::runs::PluginRunner;
 use super::scheduler::{Ended, Scheduler, SchedulerStatus, Taken};
+use super::tally::Tally;
 use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, Timestamp};
 use crate::ghl::Ghl;
 use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Store, StoreError};
@@ -187,8 +188,10 @@ impl Worker {
     async fn settle(&self, next: Next) -> Next {
         let Next::Commit(commit, ended) = next else { return next };
         let planned = !commit.effects.is_empty();
+        let tally = Tally::of(&commit);
         match self.parts.store.commit_event(*commit).await {
             Ok(()) => {
+                tally.count();
                 if planned {
                     self.parts.planned.notify_one();
                 }

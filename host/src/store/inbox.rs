@@ -3,8 +3,7 @@
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
 use crate::domain::{Cause, ConnectionId, Lane, Sequence, TenantId, Timestamp};
-use sqlx::Row as _;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -76,7 +75,7 @@ pub struct SlimEvent {
 const APPEND: Shape = Shape {
     head: "INSERT INTO inbox (dedupe, tenant, connection, event_type, cause, lane, webhook_id, received_at, source_time, body)",
     columns: 10,
-    tail: "ON CONFLICT (dedupe) DO NOTHING RETURNING sequence, dedupe",
+    tail: "ON CONFLICT (dedupe) DO NOTHING",
 };
 
 const SET_ASIDE: Shape = Shape {
@@ -103,33 +102,32 @@ pub(super) async fn append_all(
     connection: &mut Connection,
     rows: &[InboxRow],
 ) -> Result<Vec<Appended>, StoreError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut stored: HashMap<[u8; 16], i64> = HashMap::with_capacity(rows.len());
-    for row in rows::insert_returning(connection, APPEND, rows, bind).await? {
-        let key: Vec<u8> = row.try_get("dedupe")?;
-        if let Ok(key) = <[u8; 16]>::try_from(key) {
-            stored.insert(key, row.try_get("sequence")?);
-        }
-    }
     let mut answers = Vec::with_capacity(rows.len());
     let mut conflicting = Vec::new();
-    for row in rows {
-        if let Some(sequence) = stored.remove(&row.dedupe) {
-            answers.push(Appended::New(Sequence(sequence)));
+    let mut rest = rows;
+    for inserted in rows::insert_numbered(connection, APPEND, rows, bind).await? {
+        let (chunk, after) = rest.split_at(inserted.given);
+        rest = after;
+        if inserted.stored.clone().count() == chunk.len() {
+            answers.extend(inserted.stored.map(|sequence| Appended::New(Sequence(sequence))));
             continue;
         }
-        let (sequence, body): (i64, String) =
-            sqlx::query_as("SELECT sequence, body FROM inbox WHERE dedupe = $1")
-                .bind(row.dedupe.to_vec())
-                .fetch_one(&mut *connection)
-                .await?;
-        if body == *row.body {
-            answers.push(Appended::Duplicate(Sequence(sequence)));
-        } else {
-            conflicting.push((sequence, row.clone()));
-            answers.push(Appended::Conflicting(Sequence(sequence)));
+        // Some came before: each row is looked at by itself.
+        let mut new: HashSet<i64> = inserted.stored.collect();
+        for row in chunk {
+            let (sequence, body): (i64, String) =
+                sqlx::query_as("SELECT sequence, body FROM inbox WHERE dedupe = $1")
+                    .bind(row.dedupe.to_vec())
+                    .fetch_one(&mut *connection)
+                    .await?;
+            if new.remove(&sequence) {
+                answers.push(Appended::New(Sequence(sequence)));
+            } else if body == *row.body {
+                answers.push(Appended::Duplicate(Sequence(sequence)));
+            } else {
+                conflicting.push((sequence, row.clone()));
+                answers.push(Appended::Conflicting(Sequence(sequence)));
+            }
         }
     }
     rows::insert(connection, SET_ASIDE, &conflicting, |(sequence, row), to| {
@@ -201,4 +199,63 @@ pub struct BodyRow {
     pub body: Arc<str>,
     /// The sender's id of the delivery.
     pub webhook_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreSettings;
+
+    fn row(key: u8, body: &str) -> InboxRow {
+        InboxRow {
+            dedupe: [key; 16],
+            tenant: TenantId::from("t"),
+            connection: ConnectionId::from("c"),
+            event_type: Arc::from("ContactUpdate"),
+            cause: Cause::Live,
+            lane: Lane::from("c/contact:1"),
+            webhook_id: None,
+            received_at: Timestamp::from_millis(0),
+            source_time: Timestamp::from_millis(0),
+            body: Arc::from(body),
+        }
+    }
+
+    #[tokio::test]
+    async fn new_rows_duplicates_and_conflicts_of_one_commit_are_told_apart() {
+        use Appended::{Conflicting, Duplicate, New};
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::in_folder(folder.path())).await.unwrap();
+        assert_eq!(store.append(row(1, "a")).await.unwrap(), New(Sequence(1)));
+        let together: Vec<_> = [(2, "b"), (1, "a"), (3, "c"), (2, "b"), (1, "other"), (4, "d")]
+            .into_iter()
+            .map(|(key, body)| store.append(row(key, body)))
+            .collect();
+        let mut answers = Vec::new();
+        for answer in futures_util::future::join_all(together).await {
+            answers.push(answer.unwrap());
+        }
+        assert_eq!(
+            answers,
+            [
+                New(Sequence(2)),
+                Duplicate(Sequence(1)),
+                New(Sequence(3)),
+                Duplicate(Sequence(2)),
+                Conflicting(Sequence(1)),
+                New(Sequence(4))
+            ]
+        );
+        let many: Vec<_> = (10..=200).map(|key| store.append(row(key, "x"))).collect();
+        let sequences: Vec<i64> = futures_util::future::join_all(many)
+            .await
+            .into_iter()
+            .map(|answer| match answer.unwrap() {
+                New(sequence) => sequence.0,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(sequences, (5..=195).collect::<Vec<_>>());
+        store.close().await;
+    }
 }

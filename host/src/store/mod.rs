@@ -7,8 +7,11 @@
 mod api_keys;
 mod apps;
 mod audit;
+mod bare;
 mod commit;
+mod copy;
 mod credentials;
+mod disk;
 mod effects;
 mod error;
 mod events;
@@ -28,10 +31,13 @@ mod writer;
 pub use api_keys::ApiKeyRow;
 pub use apps::{AppRow, ConnectionRow, TenantRow};
 pub use audit::{AuditFilter, AuditListing, AuditRow};
+pub use bare::EndedEvents;
 pub use commit::{
     DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
+pub use copy::{DatabaseState, Thoroughness, copy_database};
 pub use credentials::CredentialRow;
+pub use disk::DiskSpace;
 pub use effects::{EffectListing, EffectRow, MadeBy};
 pub use error::StoreError;
 pub use events::EventListing;

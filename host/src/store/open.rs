@@ -1,5 +1,6 @@
 //! Opening the database: the lock, the pragmas, the migrations, the writer and the readers.
 
+use super::Connection;
 use super::error::StoreError;
 use super::writer::{Writer, WriterHandle};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -42,6 +43,8 @@ impl StoreSettings {
 pub struct Store {
     pub(super) writer: WriterHandle,
     pub(super) readers: SqlitePool,
+    /// How the writer's connection was opened.
+    options: SqliteConnectOptions,
     _lock: Arc<File>,
 }
 
@@ -81,16 +84,21 @@ impl Store {
         connection.ping().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers.max(1))
-            .connect_with(options.read_only(true).create_if_missing(false))
+            .connect_with(options.clone().read_only(true).create_if_missing(false))
             .await?;
         let writer = Writer::start(connection);
-        Ok(Self { writer, readers, _lock: Arc::new(lock) })
+        Ok(Self { writer, readers, options, _lock: Arc::new(lock) })
     }
 
     /// Writes out what is still queued and closes the database.
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+    }
+
+    /// Another connection as the writer's is, for measuring beside it; a host has one that writes.
+    pub(super) async fn bare_connection(&self) -> Result<Connection, StoreError> {
+        Ok(self.options.clone().connect().await?)
     }
 
     /// Whether the database answers.

@@ -1,6 +1,6 @@
 //! Many rows in few statements: one `INSERT` of up to 64 rows, in fixed sizes so that each is prepared once.
 
-use super::{Connection, Engine, Row, StoreError};
+use super::{Connection, Engine, StoreError};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type};
 use std::fmt::Write as _;
 
@@ -49,18 +49,38 @@ pub(super) async fn insert<T: Sync>(
     Ok(())
 }
 
-/// Inserts all rows and collects what the statement returns.
-pub(super) async fn insert_returning<T: Sync>(
+/// What one statement of several inserted.
+pub(super) struct Inserted {
+    /// Rows it was given.
+    pub(super) given: usize,
+    /// The rowids of those it stored: adjacent, in the order given.
+    pub(super) stored: std::ops::Range<i64>,
+}
+
+/// Inserts all rows into a table that counts its own rowids, and tells which ones they got. Much cheaper than to have
+/// each row returned: rows that are stored by one statement get adjacent rowids.
+pub(super) async fn insert_numbered<T: Sync>(
     connection: &mut Connection,
     shape: Shape,
     rows: &[T],
     bind: fn(&T, &mut Binder),
-) -> Result<Vec<Row>, StoreError> {
-    let mut returned = Vec::with_capacity(rows.len());
+) -> Result<Vec<Inserted>, StoreError> {
+    let mut inserted = Vec::new();
+    let mut rest = rows.len();
     for (sql, args) in statements(shape, rows, bind)? {
-        returned.extend(sqlx::query_with(AssertSqlSafe(sql), args).fetch_all(&mut *connection).await?);
+        let given = size(rest);
+        rest -= given;
+        let done = sqlx::query_with(AssertSqlSafe(sql), args).execute(&mut *connection).await?;
+        let last = done.last_insert_rowid();
+        let stored = i64::try_from(done.rows_affected()).unwrap_or(0);
+        inserted.push(Inserted { given, stored: last + 1 - stored..last + 1 });
     }
-    Ok(returned)
+    Ok(inserted)
+}
+
+/// How many of so many rows go into the next statement.
+fn size(rows: usize) -> usize {
+    SIZES.into_iter().find(|size| *size <= rows).unwrap_or(1)
 }
 
 fn statements<T>(
@@ -71,8 +91,7 @@ fn statements<T>(
     let mut made = Vec::new();
     let mut rest = rows;
     while !rest.is_empty() {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
-        let (chunk, after) = rest.split_at(size);
+        let (chunk, after) = rest.split_at(size(rest.len()));
         rest = after;
         let mut binder = Binder { args: Args::default(), fault: None };
         for row in chunk {
@@ -81,7 +100,7 @@ fn statements<T>(
         if let Some(fault) = binder.fault {
             return Err(fault.into());
         }
-        made.push((text(shape, size), binder.args));
+        made.push((text(shape, chunk.len()), binder.args));
     }
     Ok(made)
 }

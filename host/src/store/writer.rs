@@ -7,6 +7,7 @@ use super::commit::{self, EventCommit};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::Versions;
 use super::{Connection, StoreError};
+use crate::domain::Clock;
 use sqlx::Connection as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -99,10 +100,24 @@ struct Written {
     last: Option<i64>,
 }
 
+/// Counts a commit and what shared it.
+fn count_group(appends: usize, ends: usize, took: std::time::Duration) {
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    metrics::histogram!("mapwright_commit_seconds").record(took);
+    if appends > 0 {
+        metrics::histogram!("mapwright_commit_inbox_rows").record(number(appends));
+    }
+    if ends > 0 {
+        metrics::counter!("mapwright_event_commits_total").increment(1);
+        metrics::histogram!("mapwright_commit_event_runs").record(number(ends));
+    }
+}
+
 /// The task's own state.
 pub(super) struct Writer {
     connection: Connection,
     appended: watch::Sender<i64>,
+    clock: Clock,
 }
 
 impl Writer {
@@ -110,7 +125,7 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> WriterHandle {
         let (jobs, mut queue) = mpsc::channel(QUEUE);
         let (appended, following) = watch::channel(0);
-        let mut writer = Self { connection, appended };
+        let mut writer = Self { connection, appended, clock: Clock::system() };
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
             while queue.recv_many(&mut batch, BATCH).await > 0 {
@@ -146,8 +161,11 @@ impl Writer {
             }
         }
         if !rows.is_empty() || !commits.is_empty() {
+            let began = self.clock.machine_now();
+            let (appends, ends) = (rows.len(), commits.len());
             match self.write_group(&rows, commits).await {
                 Ok(written) => {
+                    count_group(appends, ends, began.elapsed());
                     self.tell(written.last);
                     for (reply, appended) in row_replies.into_iter().zip(written.appended) {
                         drop(reply.send(Ok(appended)));

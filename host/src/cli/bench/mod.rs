@@ -1,5 +1,10 @@
 //! `mapwright bench`: our speed beside a baseline's, measured in the same run; one file per bench.
 
+mod bare_door;
+mod deliveries;
+mod ingest;
+mod load;
+mod pipeline;
 mod plugin;
 
 use super::output;
@@ -11,11 +16,21 @@ use std::time::Duration;
 pub(super) enum BenchCommand {
     /// A mapping under all limits, beside a bare wasmtime loop over the same component and pool.
     Plugin(plugin::PluginArgs),
+    /// Signed webhooks stored by a host in the role of ingest, beside a handler that only verifies them.
+    Ingest(ingest::IngestArgs),
+    /// Stored webhooks to records and timeline, beside a bare loop that writes the same rows.
+    Pipeline(pipeline::PipelineArgs),
+    /// The handler that only verifies.
+    #[command(hide = true)]
+    BareDoor(bare_door::BareDoorArgs),
 }
 
 pub(super) async fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Plugin(args) => plugin::run(args).await,
+        BenchCommand::Ingest(args) => ingest::run(args).await,
+        BenchCommand::Pipeline(args) => pipeline::run(args).await,
+        BenchCommand::BareDoor(args) => bare_door::run(args).await,
     }
 }
 

@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail};
 use checker::{Checker, Report};
 use clap::Args;
 use http::Http;
+pub(in crate::cli) use processes::Started;
 use processes::{Host, SandboxProcess};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -31,14 +31,14 @@ const REACTIONS: &str =
     r#"{"tag_tasks": {"vip": "Welcome the new VIP"}, "due_days": 2, "noted_fields": ["phone"]}"#;
 
 /// A started process that says on its first line where it listens; killed when dropped.
-struct Started {
+pub(in crate::cli) struct Started {
     child: Child,
-    url: String,
+    pub(in crate::cli) url: String,
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Started {
-    async fn start(args: &[&str], log: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) async fn start(args: &[&str], log: &Path) -> anyhow::Result<Self> {
         let own = crate::config::own_program().context("this program's own path is not known")?;
         let log_file =
             std::fs::File::create(log).with_context(|| format!("{} can't be made", log.display()))?;
@@ -61,7 +61,7 @@ impl Started {
         Ok(Self { url: url.to_owned(), child, _stdout: stdout })
     }
 
-    async fn stop(mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(in crate::cli) async fn stop(mut self, clock: &Clock) -> anyhow::Result<()> {
         if let Some(id) = self.child.id() {
             Command::new("kill")
                 .args(["-TERM", &id.to_string()])

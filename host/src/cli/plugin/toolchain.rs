@@ -32,6 +32,15 @@ pub(crate) enum Ready {
 }
 
 impl Toolchain {
+    /// What is ready on this machine, fetching nothing.
+    pub(crate) fn found() -> Option<String> {
+        if installed() {
+            return Some(format!("rustc has the target {TARGET}"));
+        }
+        let prefix = prefix().ok().filter(|prefix| prefix.join("complete").is_file())?;
+        Some(format!("Debian's compiler for the target is in {}", prefix.display()))
+    }
+
     /// Makes the toolchain ready, telling what it does.
     pub(crate) fn ready(self) -> anyhow::Result<Ready> {
         match self {
@@ -86,12 +95,17 @@ fn rustup() -> anyhow::Result<Ready> {
     Ok(Ready::Installed)
 }
 
-fn debian() -> anyhow::Result<Ready> {
+/// Where Debian's compiler is unpacked.
+fn prefix() -> anyhow::Result<PathBuf> {
     let cache = variable("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set")?;
-    let prefix = cache.join("mapwright/rustc-web");
+    Ok(cache.join("mapwright/rustc-web"))
+}
+
+fn debian() -> anyhow::Result<Ready> {
+    let prefix = prefix()?;
     if prefix.join("complete").is_file() {
         return Ok(Ready::Debian(prefix));
     }
