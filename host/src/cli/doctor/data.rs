@@ -213,8 +213,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
+    use crate::cli::doctor::State;
     use crate::config::load_text;
     use crate::store::{Store, StoreSettings};
     use crate::vault::Vault;

@@ -138,8 +138,8 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
+    use crate::cli::doctor::State;
 
     #[test]
     fn the_share_of_answered_webhooks_decides() {
