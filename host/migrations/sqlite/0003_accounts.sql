@@ -36,3 +36,6 @@ CREATE TABLE audit (
 CREATE INDEX audit_tenant ON audit (tenant, id);
 CREATE INDEX audit_action ON audit (action, id);
 CREATE INDEX audit_actor ON audit (actor, id);
+
+-- Since when a tenant is paused or, after that, active again.
+ALTER TABLE tenants ADD COLUMN state_since BIGINT;

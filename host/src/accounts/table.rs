@@ -69,6 +69,11 @@ pub const RULES: &[Rule] = &[
         "/metrics",
         "Prometheus scrapes it; numbers only; close it at the proxy where it shall not be seen",
     ),
+    open(
+        "GET",
+        "/openapi.json",
+        "programs read it before they have a key; it describes what is public knowledge",
+    ),
     open("GET", "/readyz", "load balancers ask whether to send requests here"),
     read("/v1/audit", AuditRead),
     change("POST", "/v1/connections/api-key", ConnectionsManage, "connection.add-key"),
@@ -83,6 +88,11 @@ pub const RULES: &[Rule] = &[
     read("/v1/rankr-events", EffectsRead),
     read("/v1/records", RecordsRead),
     read("/v1/runs", RunsRead),
+    read("/v1/tenants", TenantsRead),
+    change("POST", "/v1/tenants", TenantsCreate, "tenant.create"),
+    read("/v1/tenants/{tenant}", TenantsRead),
+    change("POST", "/v1/tenants/{tenant}/pause", TenantsManage, "tenant.pause"),
+    change("POST", "/v1/tenants/{tenant}/resume", TenantsManage, "tenant.resume"),
     read("/v1/timeline", TimelineRead),
     open("POST", "/webhooks/ghl/{app}", "GHL signs it; the signature is the authority, the inbox the trace"),
 ];

@@ -1,5 +1,6 @@
 //! Who is let in, and to what: every route asks the table of `accounts` before its handler runs.
 
+use super::envelope::ClientAddress;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::trail::Trail;
@@ -40,7 +41,8 @@ pub(super) async fn decide(
     let named = named(&mut parts).await;
     let trail = match rule.trace {
         Trace::Audited(verb) => {
-            let trail = Trail::new(verb, &actor, state.clock.now());
+            let address = parts.extensions.get::<ClientAddress>().copied();
+            let trail = Trail::new(verb, &actor, state.clock.now(), address);
             trail.about(&named.object, named.tenants.first());
             Some(Arc::new(trail))
         }
@@ -73,7 +75,20 @@ async fn actor(state: &ApiState, parts: &Parts) -> Result<Actor, Problem> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
     let Some(given) = given else { return Err(Problem::unauthorized()) };
-    state.accounts.actor(given.trim()).await?.ok_or_else(Problem::unauthorized)
+    let (address, now) = (parts.extensions.get::<ClientAddress>(), state.clock.machine_now());
+    if let Some(left) = address.and_then(|address| state.wrong_keys.turned_away(address.0, now)) {
+        return Err(Problem::too_many_wrong_keys(left));
+    }
+    if let Some(actor) = state.accounts.actor(given.trim()).await? {
+        return Ok(actor);
+    }
+    metrics::counter!("mapwright_wrong_keys_total").increment(1);
+    if let Some(ClientAddress(address)) = address
+        && state.wrong_keys.count(*address, now)
+    {
+        tracing::warn!(client.address = %address, "too many wrong keys from {address}; it is turned away for a minute");
+    }
+    Err(Problem::unauthorized())
 }
 
 /// What path and query name.

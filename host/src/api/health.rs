@@ -9,8 +9,10 @@ use serde::Serialize;
 /// How the host is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Health {
-    /// `ok`.
+    /// `ok`, or `degraded` where something is not as it should be, though the host works.
     status: &'static str,
+    /// What is not as it should be.
+    notes: Vec<HealthNote>,
     /// This build's version.
     version: &'static str,
     /// Events known to the pipeline and not ended.
@@ -19,6 +21,15 @@ pub(super) struct Health {
     effects_open: i64,
     /// Product time, RFC 3339.
     now: String,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct HealthNote {
+    /// What: a table or key of the configuration, a file, a part of the host.
+    about: String,
+    /// What is wrong with it, and how to mend it.
+    detail: String,
 }
 
 /// Says that the process lives.
@@ -33,6 +44,11 @@ pub(super) async fn live(State(state): State<ApiState>) -> Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, description = "It works", body = Health), (status = 503, description = "It can't", body = Problem)))]
 pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, Problem> {
+    if state.stopping.is_cancelled() {
+        return Err(Problem::unavailable(
+            "The host is draining: it was told to stop, and finishes what is under way.",
+        ));
+    }
     state.store.ping().await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "not ready: the database does not answer");
         Problem::unavailable("The database does not answer.")
@@ -50,8 +66,11 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> String {
 }
 
 fn health(state: &ApiState, effects_open: i64) -> Health {
+    let notes: Vec<HealthNote> =
+        state.health.all().into_iter().map(|(about, detail)| HealthNote { about, detail }).collect();
     Health {
-        status: "ok",
+        status: if notes.is_empty() { "ok" } else { "degraded" },
+        notes,
         version: env!("CARGO_PKG_VERSION"),
         events_open: (state.pipeline)().events,
         effects_open,

@@ -4,13 +4,17 @@
 //! and nowhere else.
 
 mod api_keys;
+mod attempts;
 mod audit;
 mod auth;
 mod bare;
 mod effects;
+mod envelope;
 mod events;
 mod health;
 mod keys;
+mod listen;
+mod openapi;
 mod page;
 mod problem;
 mod query;
@@ -18,9 +22,12 @@ mod records;
 mod runs;
 mod serve;
 mod state;
+mod tenants;
 mod timeline;
 mod trail;
 mod webhooks;
 
-pub use serve::{Door, openapi};
-pub use state::ApiState;
+pub use attempts::WrongKeys;
+pub use openapi::openapi;
+pub use serve::Door;
+pub use state::{ApiState, DoorSettings};

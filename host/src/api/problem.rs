@@ -1,12 +1,15 @@
 //! Errors as RFC 9457 problem documents; the only map from failures to HTTP.
 
+use super::envelope;
 use crate::accounts::{AccountError, Denied};
 use crate::store::StoreError;
+use crate::tenants::TenantError;
 use crate::webhooks::{RankrRefusal, Refusal};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A problem document.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -21,17 +24,44 @@ pub(super) struct Problem {
     pub(super) status: u16,
     /// What, where, and how to mend it.
     pub(super) detail: String,
+    /// The id of the request, which the log has too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) instance: Option<String>,
+    /// After how many seconds it may be tried again.
+    #[serde(skip)]
+    pub(super) retry_after: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: format!("/problems/{kind}"), title, status: status.as_u16(), detail: detail.into() }
+        Self {
+            kind: format!("/problems/{kind}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            instance: None,
+            retry_after: None,
+        }
     }
 
     pub(super) fn unauthorized() -> Self {
         let detail = "Send a key as `Authorization: Bearer KEY`: one made by `mapwright key create`, or api.host_key of the \
              configuration. Keys that expired or were revoked open nothing.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The key is missing or wrong", detail)
+    }
+
+    pub(super) fn too_many_wrong_keys(left: Duration) -> Self {
+        let detail = "Too many wrong keys came from this address; wait, then send the right one. Behind a proxy, name \
+            it in http.trusted_proxies, so that its clients are told apart.";
+        let title = "Too many wrong keys";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-wrong-keys", title, detail);
+        Self { retry_after: Some(left.as_secs() + 1), ..problem }
+    }
+
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        let detail =
+            format!("The request took longer than {} seconds (http.request_seconds).", limit.as_secs());
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "timed-out", "The request took too long", detail)
     }
 
     pub(super) fn bad_parameter(detail: impl Into<String>) -> Self {
@@ -85,13 +115,17 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.instance = envelope::request_id();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(&self)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -129,6 +163,20 @@ impl From<AccountError> for Problem {
                 Self::internal()
             }
             AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TenantError> for Problem {
+    fn from(error: TenantError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TenantError::Invalid(_) => Self::bad_body(detail),
+            TenantError::Exists(_) => {
+                Self::new(StatusCode::CONFLICT, "exists", "There is such a thing already", detail)
+            }
+            TenantError::Unknown(_) => Self::not_found(detail),
+            TenantError::Store(error) => error.into(),
         }
     }
 }

@@ -2,13 +2,18 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{api_keys, audit, auth, effects, events, health, keys, records, runs, timeline, webhooks};
+use super::{
+    api_keys, audit, auth, effects, envelope, events, health, keys, listen, openapi, records, runs, tenants, timeline,
+    webhooks,
+};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use std::any::Any;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +36,10 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::revoke))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::show))
+        .routes(routes!(tenants::pause))
+        .routes(routes!(tenants::resume))
         .routes(routes!(timeline::list))
 }
 
@@ -39,15 +48,15 @@ fn open() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
+        .routes(routes!(openapi::show))
 }
 
 fn door() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(webhooks::take))
 }
 
-/// The API's `OpenAPI` document, generated from the code.
-#[must_use]
-pub fn openapi() -> OpenApi {
+/// What the handlers say of themselves.
+pub(super) fn described() -> OpenApi {
     open().merge(door()).merge(keyed()).to_openapi()
 }
 
@@ -66,8 +75,17 @@ fn router(state: ApiState) -> Router {
         .fallback(async || Problem::not_found("No resource is at this path; see the OpenAPI document."))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(limit)
-        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), envelope::wrap))
         .with_state(state)
+}
+
+/// A handler that panicked is our fault; what it said goes to the log.
+fn panicked(said: Box<dyn Any + Send>) -> Response {
+    let said =
+        said.downcast_ref::<String>().map(String::as_str).or_else(|| said.downcast_ref::<&str>().copied());
+    tracing::error!("a handler panicked: {}", said.unwrap_or("without a message"));
+    Problem::internal().into_response()
 }
 
 /// The open door.
@@ -97,62 +115,10 @@ impl Door {
         self.listener
     }
 
-    /// Serves until `stop`, then finishes the requests under way.
-    ///
-    /// # Errors
-    /// When the listener breaks.
-    pub async fn serve(self, state: ApiState, stop: CancellationToken) -> std::io::Result<()> {
-        axum::serve(self.listener, router(state))
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::accounts::{Decision, RULES, rule};
-    use utoipa::openapi::path::Operation;
-
-    /// Method, path and operation of everything that the document describes.
-    fn described() -> Vec<(&'static str, String, Operation)> {
-        let mut found = Vec::new();
-        for (path, item) in openapi().paths.paths {
-            let methods = [
-                ("GET", item.get),
-                ("PUT", item.put),
-                ("POST", item.post),
-                ("DELETE", item.delete),
-                ("OPTIONS", item.options),
-                ("HEAD", item.head),
-                ("PATCH", item.patch),
-                ("TRACE", item.trace),
-            ];
-            for (method, operation) in methods {
-                found.extend(operation.map(|operation| (method, path.clone(), operation)));
-            }
-        }
-        found
-    }
-
-    #[test]
-    fn every_route_has_a_row_in_the_table_and_every_row_a_route() {
-        let described = described();
-        for (method, path, operation) in &described {
-            let rule = rule(method, path).unwrap_or_else(|| {
-                panic!("{method} {path} has no row in accounts/table.rs, so nobody reaches it")
-            });
-            let keyed = matches!(rule.decision, Decision::Needs(_));
-            assert_eq!(
-                operation.security.is_some(),
-                keyed,
-                "{method} {path}: security of the document and table"
-            );
-        }
-        for rule in RULES {
-            let known =
-                described.iter().any(|(method, path, _)| *method == rule.method && *path == rule.path);
-            assert!(known, "{} {} is in the table and has no route", rule.method, rule.path);
-        }
+    /// Serves until the state says stop, then closes the listener and finishes the requests under way.
+    pub async fn serve(self, state: ApiState) {
+        let header_timeout = state.door.header_timeout;
+        let ends = (state.clock.clone(), state.stopping.clone());
+        listen::serve(self.listener, router(state), header_timeout, ends).await;
     }
 }

@@ -1,12 +1,29 @@
 //! What handlers may reach, and nothing more.
 
+use super::attempts::WrongKeys;
 use crate::accounts::Accounts;
 use crate::domain::Clock;
 use crate::pipeline::SchedulerStatus;
 use crate::store::Store;
 use crate::sync::Connecting;
+use crate::telemetry::HealthNotes;
+use crate::tenants::Roster;
 use crate::webhooks::{Ingest, RankrDoor};
+use ipnet::IpNet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How the door treats connections and requests; machine time.
+#[derive(Clone, Debug)]
+pub struct DoorSettings {
+    /// Longest time from a request's first byte, or an idle connection's last answer, to the end of its head.
+    pub header_timeout: Duration,
+    /// Longest time for a request.
+    pub request_timeout: Duration,
+    /// Proxies that are believed when they name a client.
+    pub trusted_proxies: Vec<IpNet>,
+}
 
 /// The state of the API.
 #[derive(Clone)]
@@ -23,12 +40,22 @@ pub struct ApiState {
     pub connecting: Connecting,
     /// Who has which key.
     pub accounts: Accounts,
+    /// The tenants.
+    pub roster: Roster,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
     /// Whether this process takes webhooks.
     pub takes_webhooks: bool,
     /// Whether this process serves `/v1`.
     pub serves_api: bool,
+    /// How the door treats connections and requests.
+    pub door: Arc<DoorSettings>,
+    /// Wrong keys so far.
+    pub wrong_keys: WrongKeys,
+    /// What is not as it should be.
+    pub health: HealthNotes,
+    /// Cancelled when the host is told to stop.
+    pub stopping: CancellationToken,
     /// How much the pipeline has to do; nothing where this process only ingests.
     pub pipeline: Arc<dyn Fn() -> SchedulerStatus + Send + Sync>,
 }

@@ -1,5 +1,6 @@
 //! The trace that a change leaves in the audit: one row, whoever writes it.
 
+use super::envelope::{self, ClientAddress};
 use crate::accounts::Actor;
 use crate::domain::{TenantId, Timestamp};
 use crate::store::AuditRow;
@@ -17,17 +18,17 @@ struct State {
 
 impl Trail {
     /// The trace of a call that does `verb`.
-    pub(super) fn new(verb: &str, actor: &Actor, at: Timestamp) -> Self {
+    pub(super) fn new(verb: &str, actor: &Actor, at: Timestamp, from: Option<ClientAddress>) -> Self {
         let row = AuditRow {
             at,
             actor: actor.name(),
-            address: None,
+            address: from.map(|ClientAddress(address)| address.to_string()),
             action: verb.to_owned(),
             object: String::new(),
             tenant: actor.tenant().cloned(),
             result: "done",
             status: None,
-            request: None,
+            request: envelope::request_id(),
         };
         Self(Mutex::new(State { row, taken: false }))
     }
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     fn trail() -> Trail {
-        Trail::new("thing.make", &Actor::host_key(), Timestamp::from_millis(0))
+        Trail::new("thing.make", &Actor::host_key(), Timestamp::from_millis(0), None)
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod polling;
 mod runner;
 
 use crate::accounts::Accounts;
-use crate::api::{ApiState, Door};
+use crate::api::{ApiState, Door, DoorSettings, WrongKeys};
 use crate::config::{ConnectionKind, Role, Settings};
 use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
 use crate::effects::{Outbox, OutboxParts};
@@ -16,8 +16,8 @@ use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use crate::schedule::Timers;
 use crate::store::{Store, StoreSettings, Synchronous};
 use crate::sync::{Connecting, Poller};
-use crate::telemetry;
-use crate::tenants::{Assignments, BaseUrls, Credentials, DirectoryCell, apply_settings};
+use crate::telemetry::{self, HealthNotes};
+use crate::tenants::{Assignments, BaseUrls, Credentials, DirectoryCell, Roster, apply_settings};
 use crate::vault::Vault;
 use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
@@ -38,7 +38,7 @@ pub struct App {
     working: Option<Working>,
     drain: Duration,
     stop_door: CancellationToken,
-    door: JoinHandle<std::io::Result<()>>,
+    door: JoinHandle<()>,
 }
 
 impl App {
@@ -94,6 +94,7 @@ impl App {
             settings.webhooks.max_waiting,
         );
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
+        let stop_door = CancellationToken::new();
         let seen = working.as_ref().map(|working| Arc::clone(&working.pipeline));
         let state = ApiState {
             store: ground.store.clone(),
@@ -104,13 +105,17 @@ impl App {
             accounts,
             takes_webhooks: settings.process.has(Role::Ingest),
             serves_api,
+            roster: ground.roster,
             body_limit_bytes: settings.http.body_limit_bytes,
+            door: Arc::new(door_settings(settings)),
+            wrong_keys: WrongKeys::allowing(settings.api.wrong_keys_per_minute),
+            health: ground.health,
+            stopping: stop_door.clone(),
             pipeline: Arc::new(move || seen.as_ref().map(|pipeline| pipeline.status()).unwrap_or_default()),
         };
         let door = Door::bind(listen).await.with_context(|| format!("http.listen {listen} can't be had"))?;
         let address = door.address();
-        let stop_door = CancellationToken::new();
-        let door = tokio::spawn(door.serve(state, stop_door.clone()));
+        let door = tokio::spawn(door.serve(state));
         let drain = Duration::from_secs(settings.http.drain_seconds);
         Ok(Self { address, store: ground.store, clock: ground.clock, working, drain, stop_door, door })
     }
@@ -143,7 +148,7 @@ impl App {
         let ended = self.clock.within(self.drain, ending).await;
         self.store.close().await;
         match ended {
-            Some(served) => Ok(served??),
+            Some(served) => Ok(served?),
             None => {
                 tracing::warn!(drain = ?self.drain, "not everything ended within the drain time; it goes on at the next start");
                 Ok(())
@@ -157,7 +162,9 @@ struct Ground {
     clock: Clock,
     store: Store,
     directory: DirectoryCell,
+    roster: Roster,
     assignments: Assignments,
+    health: HealthNotes,
     runtime: Arc<Runtime>,
     limits: Limits,
     ghl: Ghl,
@@ -171,6 +178,7 @@ impl Ground {
         apply_settings(&store, settings, clock.now()).await?;
         let directory = DirectoryCell::default();
         directory.refresh(&store).await?;
+        let roster = Roster::read(store.clone(), clock.clone()).await?;
         let concurrent_runs = u32::try_from(workers(settings)).unwrap_or(64);
         let runtime = Arc::new(Runtime::new(RuntimeSettings { concurrent_runs }, clock.clone())?);
         let limits = Limits {
@@ -182,16 +190,8 @@ impl Ground {
         let (ghl, credentials) = ghl(settings, &store, &directory, &clock).await?;
         let connecting =
             polling::connecting(settings, (&store, &clock), (&ghl, &directory, credentials)).await?;
-        Ok(Self {
-            clock,
-            store,
-            directory,
-            assignments: Assignments::default(),
-            runtime,
-            limits,
-            ghl,
-            connecting,
-        })
+        let (assignments, health) = (Assignments::default(), HealthNotes::default());
+        Ok(Self { clock, store, directory, roster, assignments, health, runtime, limits, ghl, connecting })
     }
 
     /// Deploys the plugins of the folder and activates what the configuration assigns.
@@ -238,7 +238,15 @@ impl Working {
             settings.pipeline.effects_at_once,
         );
         let timers = Timers::start(store.clone(), clock.clone(), assignments.clone());
-        let parts = PipelineParts { store, clock, assignments, runner, ghl: ground.ghl.clone(), planned };
+        let parts = PipelineParts {
+            store,
+            clock,
+            assignments,
+            runner,
+            ghl: ground.ghl.clone(),
+            paused: ground.roster.paused(),
+            planned,
+        };
         let worker_settings = WorkerSettings {
             workers: workers(settings),
             batch: settings.pipeline.batch,
@@ -285,6 +293,14 @@ fn clock(settings: &Settings) -> Clock {
         given => given,
     };
     Clock::at_rate(ClockRate { rate: settings.clock.rate, origin_millis })
+}
+
+fn door_settings(settings: &Settings) -> DoorSettings {
+    DoorSettings {
+        header_timeout: Duration::from_secs(settings.http.header_seconds),
+        request_timeout: Duration::from_secs(settings.http.request_seconds),
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+    }
 }
 
 fn store_settings(settings: &Settings) -> StoreSettings {

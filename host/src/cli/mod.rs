@@ -10,10 +10,12 @@ mod demo;
 mod doctor;
 mod exit;
 mod key;
+mod openapi;
 mod output;
 mod plugin;
 mod sandbox;
 mod serve;
+mod tenant;
 
 use crate::telemetry::{self, LogFormat};
 use clap::{Parser, Subcommand};
@@ -51,11 +53,17 @@ enum Command {
     /// Connect tenants with GHL's locations.
     #[command(subcommand)]
     Connection(connection::ConnectionCommand),
+    /// Make, list, pause and resume tenants.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Make, list and revoke keys of the API.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Show who changed what.
     Audit(audit::AuditArgs),
+    /// Print the API's OpenAPI document.
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
     /// Make, verify and restore backups.
@@ -101,8 +109,10 @@ pub fn run() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Sandbox(args) => sandbox::run(args).await,
             Command::Connection(command) => connection::run(command).await,
+            Command::Tenant(command) => tenant::run(command).await,
             Command::Key(command) => key::run(command).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::OpenApi(args) => openapi::run(args),
             Command::Demo(args) => demo::run(args).await,
             Command::Backup(command) => backup::run(command).await,
             Command::Doctor(args) => doctor::run(args).await,

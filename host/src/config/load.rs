@@ -83,6 +83,11 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         settings.http.public_url.starts_with("http://") || settings.http.public_url.starts_with("https://"),
         format!("http.public_url is {:?}: it must begin with http:// or https://", settings.http.public_url),
     );
+    for (name, seconds) in
+        [("request_seconds", settings.http.request_seconds), ("header_seconds", settings.http.header_seconds)]
+    {
+        demand((1..=3600).contains(&seconds), format!("http.{name} is {seconds}: give 1 to 3600"));
+    }
     let key = settings.api.host_key.expose_secret();
     demand(
         key.is_empty() || key.len() >= 24,
@@ -247,6 +252,14 @@ mod tests {
     fn passes_are_at_least_a_minute_apart() {
         let error = load_text("[polling]\nshortest_seconds = 59").unwrap_err().to_string();
         assert!(error.contains("polling.shortest_seconds"), "{error}");
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks() {
+        let settings = load_text("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]").unwrap();
+        assert_eq!(settings.http.trusted_proxies.len(), 2);
+        let error = load_text("[http]\ntrusted_proxies = [\"proxy.example\"]").unwrap_err().to_string();
+        assert!(error.contains("trusted_proxies"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The settings as types; `config.default.toml` documents each with its unit and reason.
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -92,6 +93,12 @@ pub struct HttpSettings {
     pub body_limit_bytes: usize,
     /// Seconds to end after SIGTERM.
     pub drain_seconds: u64,
+    /// Seconds for a request.
+    pub request_seconds: u64,
+    /// Seconds for a request's head.
+    pub header_seconds: u64,
+    /// Proxies that are believed when they name a client.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The REST API.
@@ -100,6 +107,8 @@ pub struct HttpSettings {
 pub struct ApiSettings {
     /// The key that opens it.
     pub host_key: SecretString,
+    /// Wrong keys a minute from one address.
+    pub wrong_keys_per_minute: u32,
 }
 
 /// Product time.

@@ -3,8 +3,10 @@
 use super::scheduler::Scheduler;
 use crate::domain::{Clock, Sequence};
 use crate::store::{Store, StoreError};
+use crate::tenants::PausedTenants;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Events read by one statement.
@@ -18,11 +20,12 @@ const NOTE_EVERY: i64 = 10_000;
 pub(super) async fn feed(
     store: Store,
     scheduler: Arc<Scheduler>,
-    clock: Clock,
+    (clock, mut paused): (Clock, watch::Receiver<PausedTenants>),
     window: usize,
     stop: CancellationToken,
 ) {
     let mut appended = store.appended();
+    scheduler.set_paused(paused.borrow_and_update().clone());
     let mut after = Sequence(0);
     let mut noted = 0;
     match store.ended_up_to().await {
@@ -36,6 +39,9 @@ pub(super) async fn feed(
         ),
     }
     while !stop.is_cancelled() {
+        if paused.has_changed().unwrap_or_default() {
+            scheduler.set_paused(paused.borrow_and_update().clone());
+        }
         let found = page(&store, &scheduler, &mut after, window).await;
         let ended = scheduler.ended_up_to();
         if ended - noted >= NOTE_EVERY && store.note_ended_up_to(Sequence(ended)).await.is_ok() {
@@ -52,7 +58,7 @@ pub(super) async fn feed(
                 false
             }
         };
-        if scheduler.status().events >= window {
+        if scheduler.in_window() >= window {
             clock.machine_sleep(PAUSE).await;
         } else if idle {
             tokio::select! {
@@ -62,25 +68,34 @@ pub(super) async fn feed(
                         return;
                     }
                 }
+                Ok(()) = paused.changed() => scheduler.set_paused(paused.borrow_and_update().clone()),
             }
         }
     }
 }
 
+/// Brings a page of what is new, and one of what a resumed tenant has to catch up with; how many events they hold.
 async fn page(
     store: &Store,
     scheduler: &Scheduler,
     after: &mut Sequence,
     window: usize,
 ) -> Result<usize, StoreError> {
-    if scheduler.status().events >= window {
+    if scheduler.in_window() >= window {
         return Ok(0);
     }
     let events = store.open_events(*after, PAGE).await?;
-    let found = events.len();
+    let mut found = events.len();
     if let Some(last) = events.last() {
         *after = last.sequence;
         scheduler.feed(events);
+    }
+    if let Some((tenant, from, upto)) = scheduler.behind() {
+        let events = store.open_events_of(&tenant, (from, upto), PAGE).await?;
+        let more = i64::try_from(events.len()).is_ok_and(|count| count >= PAGE);
+        // At least one, so that the next look is at once: another tenant may have to catch up too.
+        found += events.len().max(1);
+        scheduler.catch_up(&tenant, events, more);
     }
     Ok(found)
 }

@@ -2,8 +2,9 @@
 //!
 //! It holds slim entries only; bodies stay in the database until a worker takes the lane.
 
-use crate::domain::{Cause, Lane, TenantId, Timestamp};
+use crate::domain::{Cause, Lane, Sequence, TenantId, Timestamp};
 use crate::store::SlimEvent;
+use crate::tenants::PausedTenants;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -65,6 +66,8 @@ struct TenantQueue {
     deficit_micros: i64,
     guess: Option<Duration>,
     in_round: bool,
+    /// Its events that are known and not ended.
+    open: usize,
 }
 
 #[derive(Default)]
@@ -74,6 +77,10 @@ struct State {
     round: VecDeque<TenantId>,
     resting: BTreeSet<(Timestamp, Lane)>,
     open: BTreeSet<i64>,
+    /// Whose lanes do not run.
+    paused: PausedTenants,
+    /// Tenants whose events from this sequence on stay in the database: they were paused when these came by.
+    held: HashMap<TenantId, i64>,
     fed_up_to: i64,
     run_order: i64,
 }
@@ -96,23 +103,55 @@ impl Scheduler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds events in the order of ingest.
+    /// Adds events in the order of ingest; those of tenants that are paused, or that have to catch up first, are left
+    /// where they are, so that they fill nobody's window.
     pub(super) fn feed(&self, events: Vec<SlimEvent>) {
         let mut state = self.state();
         for event in events {
             state.fed_up_to = state.fed_up_to.max(event.sequence.0);
-            state.open.insert(event.sequence.0);
-            let lane = event.lane.clone();
-            let queue = state.lanes.entry(lane.clone()).or_default();
-            let idle = queue.events.is_empty() && !queue.busy;
-            queue.tenant = Some(event.tenant.clone());
-            if idle && let Some(until) = event.not_before {
-                queue.not_before = Some(until);
+            if state.paused.contains(&event.tenant) || state.held.contains_key(&event.tenant) {
+                state.held.entry(event.tenant).or_insert(event.sequence.0);
+            } else {
+                state.add(event);
             }
-            queue.events.push_back(event);
-            if idle {
-                state.offer(lane);
-            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Says whose lanes do not run from now on; what is under way ends.
+    pub(super) fn set_paused(&self, paused: PausedTenants) {
+        let mut state = self.state();
+        state.paused = paused;
+        let back: Vec<TenantId> = state
+            .tenants
+            .iter()
+            .filter(|(id, queue)| !queue.in_round && !queue.ready.is_empty() && !state.paused.contains(*id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for tenant in back {
+            state.join_round(&tenant);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// A resumed tenant whose events are still in the database, and which of them it has to catch up with.
+    pub(super) fn behind(&self) -> Option<(TenantId, Sequence, Sequence)> {
+        let state = self.state();
+        let (tenant, from) = state.held.iter().find(|(tenant, _)| !state.paused.contains(*tenant))?;
+        Some((tenant.clone(), Sequence(*from), Sequence(state.fed_up_to)))
+    }
+
+    /// Adds a page of what a tenant has to catch up with; `more`: there are later ones to come.
+    pub(super) fn catch_up(&self, tenant: &TenantId, events: Vec<SlimEvent>, more: bool) {
+        let mut state = self.state();
+        match events.last() {
+            Some(last) if more => drop(state.held.insert(tenant.clone(), last.sequence.0 + 1)),
+            _ => drop(state.held.remove(tenant)),
+        }
+        for event in events {
+            state.add(event);
         }
         drop(state);
         self.changed.notify_waiters();
@@ -124,10 +163,23 @@ impl Scheduler {
         SchedulerStatus { events: state.open.len(), lanes: state.lanes.len() }
     }
 
+    /// Events that fill the window: those of paused tenants wait outside it.
+    pub(super) fn in_window(&self) -> usize {
+        let state = self.state();
+        let of = |tenant| state.tenants.get(tenant).map_or(0, |queue| queue.open);
+        state.open.len().saturating_sub(state.paused.iter().map(of).sum())
+    }
+
     /// Every event up to this sequence has ended.
     pub(super) fn ended_up_to(&self) -> i64 {
         let state = self.state();
-        state.open.first().map_or(state.fed_up_to, |first| first - 1)
+        let first_held = state.held.values().min();
+        [state.open.first(), first_held]
+            .into_iter()
+            .flatten()
+            .map(|first| first - 1)
+            .min()
+            .unwrap_or(state.fed_up_to)
     }
 
     /// Takes up to `most` lanes that are due at `now`; empty when there are none.
@@ -159,7 +211,11 @@ impl Scheduler {
         let freed = match ended {
             Ended::First(count) => {
                 for event in taken.events.iter().take(*count) {
-                    state.open.remove(&event.sequence.0);
+                    if state.open.remove(&event.sequence.0)
+                        && let Some(queue) = state.tenants.get_mut(&taken.tenant)
+                    {
+                        queue.open = queue.open.saturating_sub(1);
+                    }
                 }
                 state.put_back(taken, taken.events.get(*count..).unwrap_or_default(), None)
             }
@@ -178,6 +234,38 @@ impl Scheduler {
 }
 
 impl State {
+    /// Adds an event at the end of its lane.
+    fn add(&mut self, event: SlimEvent) {
+        if self.open.insert(event.sequence.0) {
+            self.tenants.entry(event.tenant.clone()).or_default().open += 1;
+        }
+        let lane = event.lane.clone();
+        let queue = self.lanes.entry(lane.clone()).or_default();
+        let idle = queue.events.is_empty() && !queue.busy;
+        queue.tenant = Some(event.tenant.clone());
+        if idle && let Some(until) = event.not_before {
+            queue.not_before = Some(until);
+        }
+        queue.events.push_back(event);
+        if idle {
+            self.offer(lane);
+        }
+    }
+
+    /// Gives a tenant its turns, unless it has them or is paused.
+    fn join_round(&mut self, tenant: &TenantId) {
+        if self.paused.contains(tenant) {
+            return;
+        }
+        let queue = self.tenants.entry(tenant.clone()).or_default();
+        if !queue.in_round {
+            queue.in_round = true;
+            // Whoever comes back starts even: unused time is not saved up.
+            queue.deficit_micros = queue.deficit_micros.min(0);
+            self.round.push_back(tenant.clone());
+        }
+    }
+
     /// Makes a lane ready, or lets it rest until it is due.
     fn offer(&mut self, lane: Lane) {
         let Some(queue) = self.lanes.get(&lane) else {
@@ -190,14 +278,8 @@ impl State {
             self.resting.insert((until, lane));
             return;
         }
-        let tenant_queue = self.tenants.entry(tenant.clone()).or_default();
-        tenant_queue.ready.push_back(lane);
-        if !tenant_queue.in_round {
-            tenant_queue.in_round = true;
-            // Whoever comes back starts even: unused time is not saved up.
-            tenant_queue.deficit_micros = tenant_queue.deficit_micros.min(0);
-            self.round.push_back(tenant);
-        }
+        self.tenants.entry(tenant.clone()).or_default().ready.push_back(lane);
+        self.join_round(&tenant);
     }
 
     fn wake(&mut self, now: Timestamp) {
@@ -217,6 +299,11 @@ impl State {
         loop {
             let tenant = self.round.front()?.clone();
             let queue = self.tenants.entry(tenant.clone()).or_default();
+            if self.paused.contains(&tenant) {
+                self.round.pop_front();
+                queue.in_round = false;
+                continue;
+            }
             let Some(lane) = (if queue.deficit_micros >= 0 { queue.ready.pop_front() } else { None }) else {
                 self.round.pop_front();
                 if queue.ready.is_empty() {
@@ -386,6 +473,47 @@ mod tests {
         let last_quiet = order.iter().rposition(|tenant| tenant == "quiet").unwrap();
         assert!(last_quiet < 120, "the quiet tenant's last event ran as number {last_quiet}");
         assert_eq!(order.len(), 1010);
+    }
+
+    fn paused(tenants: &[&str]) -> PausedTenants {
+        Arc::new(tenants.iter().map(|id| TenantId::from(*id)).collect())
+    }
+
+    #[test]
+    fn a_paused_tenant_does_not_run_and_goes_on_in_order() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![event(1, "p", "a", "U"), event(2, "q", "b", "U")]);
+        scheduler.set_paused(paused(&["p"]));
+        scheduler.feed(vec![event(3, "p", "a", "D"), event(4, "q", "b", "U"), event(5, "p", "c", "U")]);
+        let taken = scheduler.take(10, NOW);
+        assert_eq!(sequences(&taken), [vec![2, 4]]);
+        scheduler.give_back(&taken[0], &Ended::First(2), Duration::ZERO);
+        assert!(scheduler.take(10, NOW).is_empty());
+        assert_eq!((scheduler.ended_up_to(), scheduler.in_window(), scheduler.behind()), (0, 0, None));
+        scheduler.set_paused(paused(&[]));
+        let first = scheduler.take(10, NOW);
+        assert_eq!(sequences(&first), [vec![1]]);
+        // What came while it was paused is in the database still; what comes now waits behind it.
+        scheduler.feed(vec![event(6, "p", "c", "U")]);
+        assert_eq!(scheduler.behind(), Some(("p".into(), Sequence(3), Sequence(6))));
+        scheduler.catch_up(&"p".into(), vec![event(3, "p", "a", "D"), event(5, "p", "c", "U")], true);
+        assert_eq!(scheduler.behind(), Some(("p".into(), Sequence(6), Sequence(6))));
+        scheduler.catch_up(&"p".into(), vec![event(6, "p", "c", "U")], false);
+        assert_eq!(scheduler.behind(), None);
+        scheduler.give_back(&first[0], &Ended::First(1), Duration::ZERO);
+        let mut rest = sequences(&scheduler.take(10, NOW));
+        rest.sort();
+        assert_eq!(rest, [vec![3], vec![5, 6]]);
+    }
+
+    #[test]
+    fn what_is_held_is_not_taken_for_ended() {
+        let scheduler = Scheduler::new(0);
+        scheduler.set_paused(paused(&["p"]));
+        scheduler.feed(vec![event(1, "q", "b", "U"), event(2, "p", "a", "U"), event(3, "q", "b", "U")]);
+        let taken = scheduler.take(10, NOW);
+        scheduler.give_back(&taken[0], &Ended::First(2), Duration::ZERO);
+        assert_eq!(scheduler.ended_up_to(), 1);
     }
 
     #[test]

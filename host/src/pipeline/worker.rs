@@ -11,12 +11,12 @@ use super::tally::Tally;
 use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, Timestamp};
 use crate::ghl::Ghl;
 use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Store, StoreError};
-use crate::tenants::Assignments;
+use crate::tenants::{Assignments, PausedTenants};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,6 +49,8 @@ pub struct PipelineParts {
     pub runner: Arc<dyn PluginRunner>,
     /// Who asks GHL.
     pub ghl: Ghl,
+    /// Whose lanes do not run.
+    pub paused: watch::Receiver<PausedTenants>,
     /// Told when a commit brought effects.
     pub planned: Arc<Notify>,
 }
@@ -72,7 +74,7 @@ impl Pipeline {
         tasks.spawn(feeder::feed(
             parts.store.clone(),
             Arc::clone(&scheduler),
-            parts.clock.clone(),
+            (parts.clock.clone(), parts.paused.clone()),
             settings.window,
             stop.clone(),
         ));

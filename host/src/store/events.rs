@@ -1,6 +1,6 @@
 //! What became of each event: the feeder's pages, the open ones at a start, the listing.
 
-use super::{Store, StoreError};
+use super::{Row, Store, StoreError};
 use crate::domain::{Cause, Lane, Sequence, TenantId, Timestamp};
 use crate::store::inbox::SlimEvent;
 use serde::Serialize;
@@ -48,6 +48,24 @@ const OPEN: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, 
     e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
     WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $2";
 
+const OPEN_OF: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
+    e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence WHERE i.tenant = $1 AND i.sequence >= $2 \
+    AND i.sequence <= $3 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $4";
+
+fn slim(row: &Row) -> Result<SlimEvent, StoreError> {
+    let cause: String = row.try_get(4)?;
+    Ok(SlimEvent {
+        sequence: Sequence(row.try_get(0)?),
+        tenant: TenantId::from(row.try_get::<String, _>(1)?),
+        lane: Lane::from(row.try_get::<String, _>(2)?),
+        event_type: Arc::from(row.try_get::<String, _>(3)?),
+        cause: Cause::parse(&cause)
+            .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
+        attempts: row.try_get(5)?,
+        not_before: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_millis),
+    })
+}
+
 impl Store {
     /// A page of events after `after`, oldest first; all tenants' when `tenant` is `None`.
     ///
@@ -92,21 +110,22 @@ impl Store {
     /// When the database fails.
     pub async fn open_events(&self, after: Sequence, limit: i64) -> Result<Vec<SlimEvent>, StoreError> {
         let rows = sqlx::query(OPEN).bind(after.0).bind(limit).fetch_all(&self.readers).await?;
-        rows.iter()
-            .map(|row| {
-                let cause: String = row.try_get(4)?;
-                Ok(SlimEvent {
-                    sequence: Sequence(row.try_get(0)?),
-                    tenant: TenantId::from(row.try_get::<String, _>(1)?),
-                    lane: Lane::from(row.try_get::<String, _>(2)?),
-                    event_type: Arc::from(row.try_get::<String, _>(3)?),
-                    cause: Cause::parse(&cause)
-                        .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
-                    attempts: row.try_get(5)?,
-                    not_before: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_millis),
-                })
-            })
-            .collect()
+        rows.iter().map(slim).collect()
+    }
+
+    /// A tenant's events of these sequences, both included, that have not ended, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_events_of(
+        &self,
+        tenant: &TenantId,
+        (from, upto): (Sequence, Sequence),
+        limit: i64,
+    ) -> Result<Vec<SlimEvent>, StoreError> {
+        let query =
+            sqlx::query(OPEN_OF).bind(tenant.as_str().to_owned()).bind(from.0).bind(upto.0).bind(limit);
+        query.fetch_all(&self.readers).await?.iter().map(slim).collect()
     }
 
     /// The greatest place in the order of runs so far. Cross-tenant: there is one order.

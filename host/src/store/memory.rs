@@ -282,14 +282,14 @@ impl Store {
         Ok(row.unwrap_or((None, 0)))
     }
 
-    /// Schedules that are due, oldest first. Cross-tenant: one clock wakes all.
+    /// Schedules that are due, oldest first, but for paused tenants'. Cross-tenant: one clock wakes all.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn due_schedules(&self, now: Timestamp, limit: i64) -> Result<Vec<ScheduleRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT assignment, contact, key, tenant, connection, lane, at, data FROM schedules WHERE at <= $1 \
-             ORDER BY at LIMIT $2",
+             AND tenant NOT IN (SELECT id FROM tenants WHERE state = 'paused') ORDER BY at LIMIT $2",
         )
         .bind(now.millis())
         .bind(limit)
@@ -312,13 +312,17 @@ impl Store {
             .collect()
     }
 
-    /// When the next schedule is due. Cross-tenant.
+    /// When the next schedule is due, but for paused tenants'. Cross-tenant: one clock wakes all.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_schedule(&self) -> Result<Option<Timestamp>, StoreError> {
-        let at: Option<i64> =
-            sqlx::query_scalar("SELECT min(at) FROM schedules").fetch_one(&self.readers).await?;
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT at FROM schedules WHERE tenant NOT IN (SELECT id FROM tenants WHERE state = 'paused') \
+             ORDER BY at LIMIT 1",
+        )
+        .fetch_optional(&self.readers)
+        .await?;
         Ok(at.map(Timestamp::from_millis))
     }
 

@@ -25,6 +25,7 @@ mod polling;
 mod records;
 mod rows;
 mod runs;
+mod tenants;
 mod timeline;
 mod writer;
 
@@ -49,6 +50,7 @@ pub use plugins::{ActivationRow, VersionRow};
 pub use polling::{DuePolling, Missing, PolledRow, PollingRow, PollingStep};
 pub use records::{LoadedContext, ObjectKey, RecordListing};
 pub use runs::RunListing;
+pub use tenants::TenantListing;
 pub use timeline::TimelineListing;
 
 /// The database engine in use; the only place that names it.

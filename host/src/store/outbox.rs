@@ -151,11 +151,11 @@ pub struct OpenEffect {
 
 const HEADS: &str = "SELECT id, tenant, connection, assignment, sequence, effect_key, author_key, lane, contact, cause, \
     content, after_key, CASE state WHEN 'sending' THEN sending_at END, attempts, next_at, created_at FROM effects e \
-    WHERE state IN ('waiting', 'sending') AND NOT EXISTS (SELECT 1 FROM effects ahead WHERE ahead.lane = e.lane \
+    WHERE state IN ('waiting', 'sending') AND tenant NOT IN (SELECT id FROM tenants WHERE state = 'paused') AND NOT EXISTS (SELECT 1 FROM effects ahead WHERE ahead.lane = e.lane \
     AND ahead.id < e.id AND ahead.state IN ('waiting', 'sending')) ORDER BY id LIMIT $1";
 
 impl Store {
-    /// The first open effect of each lane, oldest first. Cross-tenant: the outbox works for all.
+    /// The first open effect of each lane, oldest first, but for paused tenants'. Cross-tenant: the outbox works for all.
     ///
     /// # Errors
     /// When the database fails.

@@ -7,9 +7,11 @@ mod assignments;
 mod credentials;
 mod directory;
 mod onboarding;
+mod roster;
 
 pub use api_keys::{API_KEY, ApiKeyError, ApiKeys, NEEDED_SCOPE, NewApiKey};
 pub use assignments::{ActiveVersion, Assignments};
 pub use credentials::{BaseUrls, CredentialError, Credentials};
 pub use directory::{App, Connection, Directory, DirectoryCell};
 pub use onboarding::{OnboardingError, apply_settings};
+pub use roster::{PausedTenants, Roster, TenantError, TenantState};
