@@ -14,6 +14,7 @@
     reason = "tests stand outside the host's rules for clock and environment"
 )]
 
+mod access;
 mod demo;
 mod door;
 mod effects;

@@ -192,6 +192,11 @@ impl System {
 
     /// Starts the host, with failpoints armed if named; `None` when it died before it listened.
     pub(crate) fn host(&self, failpoints: &str) -> Option<Process> {
+        self.host_with(&[("FAILPOINTS", failpoints)])
+    }
+
+    /// Starts the host with these variables in its environment; `None` when it died before it listened.
+    pub(crate) fn host_with(&self, environment: &[(&str, &str)]) -> Option<Process> {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -199,7 +204,7 @@ impl System {
             .unwrap();
         let mut command = Command::new(test_build());
         command.args(["serve", "--config"]).arg(self.folder.path().join("host.toml"));
-        command.env("FAILPOINTS", failpoints).stderr(log);
+        command.envs(environment.iter().copied()).stderr(log);
         Process::start(command)
     }
 

@@ -139,4 +139,16 @@ mod tests {
         let words: std::collections::HashSet<_> = Permission::ALL.iter().map(|one| one.word()).collect();
         assert_eq!(words.len(), Permission::ALL.len());
     }
+
+    #[test]
+    fn the_documentation_shows_this_table() {
+        let page = include_str!("../../docs/access.md");
+        for permission in Permission::ALL {
+            let held = |role| if permission.is_held_by(role) { "yes" } else { "no" };
+            let reach = if permission.is_host_wide() { "host" } else { "tenant" };
+            let roles = Role::ALL.map(held).join(" | ");
+            let row = format!("| `{}` | {roles} | {reach} |", permission.word());
+            assert!(page.contains(&row), "host/docs/access.md lacks: {row}");
+        }
+    }
 }
