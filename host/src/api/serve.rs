@@ -3,8 +3,8 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, audit, auth, effects, envelope, events, health, keys, listen, openapi, records, runs, tenants, timeline,
-    webhooks,
+    api_keys, audit, auth, effects, envelope, events, health, keys, listen, openapi, records, runs, tenants,
+    timeline, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
