@@ -1,6 +1,7 @@
 //! The composition root: builds the rooms from the settings, starts them in order, stops them in the reverse.
 
 mod deploy;
+mod notes;
 mod polling;
 mod runner;
 
@@ -191,6 +192,8 @@ impl Ground {
         let connecting =
             polling::connecting(settings, (&store, &clock), (&ghl, &directory, credentials)).await?;
         let (assignments, health) = (Assignments::default(), HealthNotes::default());
+        notes::of_settings(settings, &health);
+        notes::of_runtime(&runtime, &health);
         Ok(Self { clock, store, directory, roster, assignments, health, runtime, limits, ghl, connecting })
     }
 

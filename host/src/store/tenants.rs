@@ -126,3 +126,73 @@ impl Store {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AssignmentId, ConnectionId, Lane};
+    use crate::store::{EventCommit, ScheduleRow, StoreSettings};
+
+    fn tenant(id: &str) -> TenantRow {
+        TenantRow { id: id.to_owned(), name: id.to_owned(), state: "active".to_owned(), created_at: 0 }
+    }
+
+    fn schedule(tenant: &str, at: i64) -> ScheduleRow {
+        ScheduleRow {
+            assignment: AssignmentId::from(format!("as_{tenant}")),
+            contact: None,
+            key: "k".to_owned(),
+            tenant: TenantId::from(tenant),
+            connection: ConnectionId::from("c"),
+            lane: Lane::from("l"),
+            at: Some(Timestamp::from_millis(at)),
+            data: "{}".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paused_tenant_s_schedules_wait_and_hide_nobody_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::in_folder(folder.path())).await.unwrap();
+        for id in ["p", "q"] {
+            store.create_tenant(tenant(id), None).await.unwrap();
+        }
+        let schedules = vec![schedule("p", 10), schedule("q", 20)];
+        store.commit_event(EventCommit { schedules, ..EventCommit::default() }).await.unwrap();
+        let due = async |at: i64| -> Vec<String> {
+            let due = store.due_schedules(Timestamp::from_millis(at), 10).await.unwrap();
+            due.into_iter().map(|row| row.tenant.to_string()).collect()
+        };
+        let p = TenantId::from("p");
+        store.set_tenant_state(&p, "paused", Timestamp::from_millis(5), None).await.unwrap();
+        assert_eq!(due(100).await, ["q"]);
+        assert_eq!(store.next_schedule().await.unwrap(), Some(Timestamp::from_millis(20)));
+        store.set_tenant_state(&p, "active", Timestamp::from_millis(50), None).await.unwrap();
+        assert_eq!(due(100).await, ["p", "q"]);
+        assert_eq!(store.next_schedule().await.unwrap(), Some(Timestamp::from_millis(10)));
+    }
+
+    #[tokio::test]
+    async fn a_change_and_its_audit_row_are_one_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::in_folder(folder.path())).await.unwrap();
+        let row = |object: &str| AuditRow {
+            at: Timestamp::from_millis(1),
+            actor: "local".to_owned(),
+            address: None,
+            action: "tenant.create".to_owned(),
+            object: object.to_owned(),
+            tenant: None,
+            result: "done",
+            status: None,
+            request: None,
+        };
+        store.create_tenant(tenant("p"), Some(row("p"))).await.unwrap();
+        assert!(matches!(
+            store.create_tenant(tenant("p"), Some(row("p"))).await,
+            Err(StoreError::Exists { .. })
+        ));
+        let rows = store.list_audit(crate::store::AuditFilter::default(), i64::MAX, 10).await.unwrap();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+    }
+}
