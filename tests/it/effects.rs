@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A guest that does what it is told, with everything granted.
-const ACTING: &str = r#"
+pub(crate) const ACTING: &str = r#"
 [[assignment]]
 tenant = "t"
 plugin = "actor"
@@ -14,7 +14,7 @@ grants = ["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointm
     "rankr.read", "rankr.write", "rankr.timeline", "rankr.events", "state.contact", "state.tenant", "schedule"]
 "#;
 
-async fn acting() -> (System, Process, String) {
+pub(crate) async fn acting() -> (System, Process, String) {
     let system = System::with(Plan { plugins: named("MAPWRIGHT_GUESTS"), assignments: ACTING }).await;
     let host = system.host("").unwrap_or_else(|| panic!("the host starts; {}", system.log()));
     let contact = system.create(json!({"firstName": "Ada", "email": "ada@example.com"})).await;
@@ -22,13 +22,19 @@ async fn acting() -> (System, Process, String) {
     (system, host, contact)
 }
 
-async fn act(system: &System, key: &str, contact: &str, what: &str, text: &str) {
+pub(crate) async fn act(system: &System, key: &str, contact: &str, what: &str, text: &str) {
+    told(system, key, contact, what, text).await;
+}
+
+/// Tells the guest what to do; gives the event's sequence.
+pub(crate) async fn told(system: &System, key: &str, contact: &str, what: &str, text: &str) -> i64 {
     let (status, body) = system.tell(key, "rankr.act", contact, &json!({"do": what, "text": text})).await;
     assert_eq!(status, 202, "{body}");
+    body["sequence"].as_i64().unwrap()
 }
 
 /// Effects as `op state`, in the order of planning.
-async fn effects(system: &System) -> Vec<String> {
+pub(crate) async fn effects(system: &System) -> Vec<String> {
     let page = system.get("/v1/effects?tenant=t&limit=1000").await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     page["items"]
@@ -40,13 +46,13 @@ async fn effects(system: &System) -> Vec<String> {
 }
 
 /// Titles of the timeline's own entries.
-async fn entries(system: &System) -> Vec<String> {
+pub(crate) async fn entries(system: &System) -> Vec<String> {
     let page = system.get("/v1/timeline?tenant=t&limit=1000").await;
     let own = page["items"].as_array().unwrap().iter().filter(|it| it["kind"] == "entry");
     own.map(|it| it["entry"]["title"].as_str().unwrap().to_owned()).collect()
 }
 
-fn of(answer: &Value, list: &str) -> usize {
+pub(crate) fn of(answer: &Value, list: &str) -> usize {
     answer[list].as_array().unwrap().len()
 }
 

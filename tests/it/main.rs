@@ -20,6 +20,8 @@ mod door;
 mod effects;
 mod kill;
 mod limits;
+mod once;
 mod polling;
+mod replay;
 mod sync;
 mod system;

@@ -91,8 +91,9 @@ impl Polled {
         command.args(["--clock-origin", &origin.to_string(), "--data"]).arg(folder.path().join("sandbox"));
         let sandbox = Process::start(command).expect("the sandbox starts");
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut system =
-            System { folder, sandbox, http: reqwest::Client::new(), port, person: String::new() };
+        let http = reqwest::Client::new();
+        let (person, rate) = (String::new(), RATE.to_string());
+        let mut system = System { folder, sandbox, http, port, person, rate };
         system.person = system.token(json!({"location_id": LOCATION})).await;
         let asked = json!({"location_id": LOCATION, "scopes": made.scopes});
         let reply = system.http.post(system.control("api-keys")).json(&asked).send().await.unwrap();

@@ -59,6 +59,8 @@ pub(crate) struct System {
     /// The token of a person in the CRM.
     pub(crate) person: String,
     pub(crate) port: u16,
+    /// Product seconds per machine second.
+    pub(crate) rate: String,
 }
 
 /// What the host of a test runs.
@@ -104,6 +106,11 @@ impl System {
 
     /// A running sandbox and a configuration for a host that runs these plugins.
     pub(crate) async fn with(plan: Plan) -> Self {
+        Self::at_rate(RATE, plan).await
+    }
+
+    /// The same with so many product seconds per machine second.
+    pub(crate) async fn at_rate(rate: &str, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(product());
         command.args([
@@ -111,7 +118,7 @@ impl System {
             "--listen",
             "127.0.0.1:0",
             "--clock-rate",
-            RATE,
+            rate,
             "--clock-origin",
             "1767225600000",
         ]);
@@ -119,7 +126,8 @@ impl System {
         let sandbox = Process::start(command).expect("the sandbox starts");
         let http = reqwest::Client::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut system = Self { folder, sandbox, http, port, person: String::new() };
+        let rate = rate.to_owned();
+        let mut system = Self { folder, sandbox, http, port, person: String::new(), rate };
         system.person = system.token(json!({"location_id": LOCATION})).await;
         let token = system.token(json!({"location_id": LOCATION, "scopes": SCOPES})).await;
         let keys: Value = system.http.get(system.control("keys")).send().await.unwrap().json().await.unwrap();
@@ -144,7 +152,8 @@ impl System {
         writeln!(toml, "[http]\nlisten = \"127.0.0.1:{}\"\nbody_limit_bytes = 65536", self.port).unwrap();
         writeln!(
             toml,
-            "[api]\nhost_key = \"{KEY}\"\n[clock]\nrate = {RATE}.0\norigin_millis = 1767225600000"
+            "[api]\nhost_key = \"{KEY}\"\n[clock]\nrate = {}.0\norigin_millis = 1767225600000",
+            self.rate
         )
         .unwrap();
         writeln!(toml, "[plugins]\nfolder = \"{}\"", plan.plugins.display()).unwrap();
@@ -226,6 +235,26 @@ impl System {
     /// Switches faults of the sandbox.
     pub(crate) async fn faults(&self, faults: Value) {
         self.http.put(self.control("faults")).json(&faults).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// What happens to the next writes of programs, one after the other.
+    pub(crate) async fn script(&self, steps: &[&str]) {
+        let request = self.http.put(self.control("script")).json(&steps);
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// How often the sandbox did that write for us on that object, by its journal.
+    pub(crate) fn writes(&self, operation: &str, id: &str) -> usize {
+        let journal = std::fs::read_to_string(self.folder.path().join("sandbox/journal.jsonl")).unwrap();
+        let entries = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        entries.filter(|it| it["kind"] == "write" && it["operation"] == operation && it["id"] == id).count()
+    }
+
+    /// Asks the host to do something; gives status and body.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.host_url())).bearer_auth(KEY).json(body);
+        let reply = request.send().await.unwrap();
+        (reply.status().as_u16(), reply.json().await.unwrap())
     }
 
     /// Tells the host of an event under a key, again and again until it answers; gives status and body.

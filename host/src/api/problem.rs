@@ -2,6 +2,8 @@
 
 use super::envelope;
 use crate::accounts::{AccountError, Denied};
+use crate::effects::DecideError;
+use crate::pipeline::RerunRefusal;
 use crate::store::StoreError;
 use crate::tenants::TenantError;
 use crate::webhooks::{RankrRefusal, Refusal};
@@ -79,6 +81,10 @@ impl Problem {
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+    }
+
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "stands-otherwise", "It stands otherwise", detail)
     }
 
     pub(super) fn method_not_allowed() -> Self {
@@ -178,6 +184,44 @@ impl From<TenantError> for Problem {
             TenantError::Unknown(_) => Self::not_found(detail),
             TenantError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        let detail = format!("{error}.");
+        match error {
+            DecideError::Unknown(_) => Self::not_found(detail),
+            DecideError::State { .. } => Self::conflict(detail),
+            DecideError::NeedsId { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "needs-id",
+                "The id of what it made is needed",
+                detail,
+            ),
+            DecideError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RerunRefusal> for Problem {
+    fn from(refusal: RerunRefusal) -> Self {
+        match refusal {
+            RerunRefusal::Unknown(detail) => Self::not_found(detail),
+            RerunRefusal::State(detail) => Self::conflict(detail),
+            RerunRefusal::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A reason a person gives, within its bounds.
+pub(super) fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
+    let given = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    match &given {
+        Some(text) if text.chars().count() > 500 => {
+            Err(Problem::bad_body("reason is longer than 500 characters: say it in fewer"))
+        }
+        _ => Ok(given),
     }
 }
 

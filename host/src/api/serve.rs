@@ -3,8 +3,8 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, audit, auth, effects, envelope, events, health, keys, listen, openapi, records, runs, tenants,
-    timeline, webhooks,
+    api_keys, audit, auth, dead_letters, effects, envelope, events, health, keys, listen, openapi, records,
+    reruns, runs, tenants, timeline, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -30,7 +30,18 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(api_keys::polling))
         .routes(routes!(audit::list))
         .routes(routes!(events::list, events::take))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::retry))
+        .routes(routes!(dead_letters::retry_many))
+        .routes(routes!(dead_letters::dismiss))
+        .routes(routes!(reruns::reprocess))
+        .routes(routes!(reruns::show))
         .routes(routes!(effects::list))
+        .routes(routes!(effects::show))
+        .routes(routes!(effects::decide))
+        .routes(routes!(effects::retry))
+        .routes(routes!(effects::cancel))
         .routes(routes!(effects::list_rankr_events))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))

@@ -3,7 +3,8 @@
 use super::attempts::WrongKeys;
 use crate::accounts::Accounts;
 use crate::domain::Clock;
-use crate::pipeline::SchedulerStatus;
+use crate::effects::Decisions;
+use crate::pipeline::{Reruns, SchedulerStatus};
 use crate::store::Store;
 use crate::sync::Connecting;
 use crate::telemetry::HealthNotes;
@@ -42,6 +43,10 @@ pub struct ApiState {
     pub accounts: Accounts,
     /// The tenants.
     pub roster: Roster,
+    /// What people decide about effects.
+    pub decisions: Decisions,
+    /// What people ask to have run again.
+    pub reruns: Reruns,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
     /// Whether this process takes webhooks.

@@ -9,10 +9,10 @@ use crate::accounts::Accounts;
 use crate::api::{ApiState, Door, DoorSettings, WrongKeys};
 use crate::config::{ConnectionKind, Role, Settings};
 use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
-use crate::effects::{Outbox, OutboxParts};
+use crate::effects::{Changed, Decisions, Outbox, OutboxParts};
 use crate::ghl::Ghl;
 use crate::outbound::{Client, ClientSettings};
-use crate::pipeline::{Pipeline, PipelineParts, WorkerSettings};
+use crate::pipeline::{Pipeline, PipelineParts, Reruns, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use crate::schedule::Timers;
 use crate::store::{Store, StoreSettings, Synchronous};
@@ -107,6 +107,13 @@ impl App {
             takes_webhooks: settings.process.has(Role::Ingest),
             serves_api,
             roster: ground.roster,
+            decisions: Decisions::new(
+                ground.store.clone(),
+                ground.clock.clone(),
+                ground.assignments.clone(),
+                ground.changed.clone(),
+            ),
+            reruns: Reruns::new(ground.store.clone(), ground.clock.clone(), ground.assignments.clone()),
             body_limit_bytes: settings.http.body_limit_bytes,
             door: Arc::new(door_settings(settings)),
             wrong_keys: WrongKeys::allowing(settings.api.wrong_keys_per_minute),
@@ -170,6 +177,8 @@ struct Ground {
     limits: Limits,
     ghl: Ghl,
     connecting: Connecting,
+    /// Effects that people have moved, for the outbox.
+    changed: Changed,
 }
 
 impl Ground {
@@ -194,7 +203,20 @@ impl Ground {
         let (assignments, health) = (Assignments::default(), HealthNotes::default());
         notes::of_settings(settings, &health);
         notes::of_runtime(&runtime, &health);
-        Ok(Self { clock, store, directory, roster, assignments, health, runtime, limits, ghl, connecting })
+        let changed = Changed::default();
+        Ok(Self {
+            clock,
+            store,
+            directory,
+            roster,
+            assignments,
+            health,
+            runtime,
+            limits,
+            ghl,
+            connecting,
+            changed,
+        })
     }
 
     /// Deploys the plugins of the folder and activates what the configuration assigns.
@@ -237,6 +259,9 @@ impl Working {
                 ghl: ground.ghl.clone(),
                 assignments: assignments.clone(),
                 planned: Arc::clone(&planned),
+                changed: ground.changed.clone(),
+                paused: ground.roster.paused(),
+                give_up_after: hours(settings.pipeline.effects_give_up_after_hours),
             },
             settings.pipeline.effects_at_once,
         );
@@ -254,6 +279,7 @@ impl Working {
             workers: workers(settings),
             batch: settings.pipeline.batch,
             window: settings.pipeline.window,
+            give_up_after: hours(settings.pipeline.give_up_after_hours),
         };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
         let poller = Poller::start(&ground.connecting);
@@ -288,6 +314,10 @@ async fn ghl(
     }
     let tokens = Arc::clone(&credentials);
     Ok((Ghl::new(Client::new(ClientSettings::default())?, clock.clone(), tokens), credentials))
+}
+
+fn hours(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(3600))
 }
 
 fn clock(settings: &Settings) -> Clock {

@@ -8,6 +8,8 @@ mod client;
 mod connection;
 mod demo;
 mod doctor;
+mod effects;
+mod event;
 mod exit;
 mod key;
 mod openapi;
@@ -59,6 +61,9 @@ enum Command {
     /// Make, list and revoke keys of the API.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// See and settle what failed, run events again, decide about effects.
+    #[command(subcommand)]
+    Event(event::EventCommand),
     /// Show who changed what.
     Audit(audit::AuditArgs),
     /// Print the API's OpenAPI document.
@@ -111,6 +116,7 @@ pub fn run() -> ExitCode {
             Command::Connection(command) => connection::run(command).await,
             Command::Tenant(command) => tenant::run(command).await,
             Command::Key(command) => key::run(command).await,
+            Command::Event(command) => event::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::OpenApi(args) => openapi::run(args),
             Command::Demo(args) => demo::run(args).await,

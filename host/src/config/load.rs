@@ -110,6 +110,12 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         settings.pipeline.effects_at_once > 0,
         "pipeline.effects_at_once is 0: give at least 1".to_owned(),
     );
+    for (key, hours) in [
+        ("give_up_after_hours", settings.pipeline.give_up_after_hours),
+        ("effects_give_up_after_hours", settings.pipeline.effects_give_up_after_hours),
+    ] {
+        demand((1..=720).contains(&hours), format!("pipeline.{key} is {hours}: give 1 to 720 hours"));
+    }
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_polling(&settings.polling, &mut demand);
     check_names(settings, &mut demand);

@@ -143,6 +143,10 @@ pub struct PipelineSettings {
     pub window: usize,
     /// Effects that are sent to GHL at once.
     pub effects_at_once: usize,
+    /// Hours after which a failure that may mend itself is final.
+    pub give_up_after_hours: u64,
+    /// Hours of failing after which an effect is dead.
+    pub effects_give_up_after_hours: u64,
 }
 
 /// Limits of plugins.

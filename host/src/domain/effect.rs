@@ -37,7 +37,8 @@ pub enum Action {
 }
 
 /// Done in the event's own commit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
 pub enum LocalEffect {
     /// New values of a record; without an id, that of the event's contact.
     SetRecord {
@@ -58,6 +59,7 @@ pub enum LocalEffect {
         details: Fields,
     },
     /// An event for Rankr.
+    #[serde(rename = "send_rankr_event")]
     SendEvent {
         /// Its type.
         event_type: String,
@@ -248,10 +250,14 @@ impl RemoteEffect {
     /// How often it may be sent. A contact can be found again only by e-mail or phone; a call is what its operation is.
     #[must_use]
     pub fn class(&self) -> EffectClass {
-        let named = |field: &str| self.fields.get(field).is_some_and(|value| !value.is_null());
+        let named = |field: &str| {
+            self.fields.get(field).and_then(super::value::Value::as_text).is_some_and(|text| !text.is_empty())
+        };
+        let doubles =
+            self.fields.get("createNewIfDuplicateAllowed") == Some(&super::value::Value::Boolean(true));
         match self.op {
             RemoteOp::CreateContact if !named("email") && !named("phone") => EffectClass::Blind,
-            RemoteOp::UpsertContact if named("createNewIfDuplicateAllowed") => EffectClass::Blind,
+            RemoteOp::UpsertContact if doubles => EffectClass::Blind,
             op => op.class(),
         }
     }
@@ -277,10 +283,27 @@ mod tests {
     }
 
     #[test]
+    fn an_upsert_that_may_double_is_never_repeated() {
+        let mut effect = RemoteEffect {
+            op: RemoteOp::UpsertContact,
+            contact: None,
+            object: None,
+            fields: Fields::from([("createNewIfDuplicateAllowed".into(), Value::Boolean(false))]),
+            rankr_id: None,
+        };
+        assert_eq!(effect.class(), EffectClass::Repeatable);
+        effect.fields.insert("createNewIfDuplicateAllowed".into(), Value::Boolean(true));
+        assert_eq!(effect.class(), EffectClass::Blind);
+    }
+
+    #[test]
     fn words_are_read_back() {
         for op in RemoteOp::ALL {
             assert_eq!(RemoteOp::parse(op.as_str()), Some(*op));
             assert_eq!(serde_json::to_value(op).unwrap(), op.as_str());
         }
+        let local =
+            LocalEffect::SendEvent { event_type: "rankr.x".into(), data: serde_json::json!({"op": 1}) };
+        assert_eq!(serde_json::to_value(&local).unwrap().get("op").unwrap(), local.word());
     }
 }

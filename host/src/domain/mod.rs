@@ -8,6 +8,7 @@ pub mod event;
 pub mod event_type;
 pub mod ids;
 pub mod read;
+pub mod rerun;
 pub mod time;
 pub mod value;
 
@@ -19,5 +20,6 @@ pub use ids::{
     Sequence, TenantId, VersionId, dedupe_key,
 };
 pub use read::{Answers, ReadAnswer, ReadObject, ReadRequest, StateWrite};
+pub use rerun::RerunKind;
 pub use time::{Clock, ClockRate, Timestamp};
 pub use value::{Fields, Value};

@@ -52,6 +52,13 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
     }
 
+    /// Parses the date of an HTTP header: `Thu, 01 Jan 1970 00:02:00 GMT`.
+    #[must_use]
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+        Some(Self(parsed.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds: `2026-07-02T05:18:26.704Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

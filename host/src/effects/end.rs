@@ -1,67 +1,102 @@
 //! How an effect ends, in one commit: its state, the link, what GHL answered, the timeline, and the event that tells of it.
 
-use super::perform::Performer;
-use crate::domain::{
-    Fields, OWN_DELETION, ObjectKind, ReadObject, RemoteEffect, RemoteOp, Timestamp, Value, dedupe_key,
-};
+use super::perform::{Performer, mark};
+use super::queue::Next;
+use crate::domain::{Fields, OWN_DELETION, ObjectKind, RemoteEffect, RemoteOp, Timestamp, Value, dedupe_key};
 use crate::ghl::{ResolvedEffect, WrittenObject};
 use crate::store::{
-    AnsweredRow, EffectMark, EventCommit, InboxRow, LinkRow, OpenEffect, StoreError, TimelineRow,
+    AnsweredRow, EffectMark, EffectStep, EventCommit, InboxRow, LinkRow, OpenEffect, Store, StoreError,
+    TimelineRow,
 };
+use crate::tenants::Assignments;
 use std::sync::Arc;
 
 /// How an effect ended.
+#[derive(Clone, Debug)]
 pub(super) struct End {
-    state: &'static str,
-    written: Option<WrittenObject>,
-    detail: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) outcome: &'static str,
+    pub(super) written: Option<WrittenObject>,
+    pub(super) detail: Option<String>,
 }
 
 impl End {
     pub(super) fn done(written: WrittenObject) -> Self {
-        Self { state: "done", written: Some(written), detail: None }
+        Self { state: "done", outcome: "done", written: Some(written), detail: None }
+    }
+
+    /// It was done by an earlier sending.
+    pub(super) fn found(written: WrittenObject) -> Self {
+        let detail = "it was found in GHL after its answer was lost".to_owned();
+        Self { state: "done", outcome: "found", written: Some(written), detail: Some(detail) }
     }
 
     /// GHL or the host says no, for good.
     pub(super) fn refused(why: String) -> Self {
-        Self { state: "refused", written: None, detail: Some(why) }
+        Self { state: "refused", outcome: "refused", written: None, detail: Some(why) }
     }
 
     /// It was tried long enough.
     pub(super) fn dead(why: String) -> Self {
-        Self { state: "dead", written: None, detail: Some(why) }
+        Self { state: "dead", outcome: "failed", written: None, detail: Some(why) }
     }
 
     /// Nobody knows; a person decides.
     pub(super) fn unclear(why: &str) -> Self {
-        Self { state: "unclear", written: None, detail: Some(why.to_owned()) }
-    }
-
-    /// It waits for a person to settle what it names.
-    pub(super) fn held() -> Self {
-        let detail = "what it names is unclear; it waits until that is settled".to_owned();
-        Self { state: "held", written: None, detail: Some(detail) }
+        Self { state: "unclear", outcome: "unclear", written: None, detail: Some(why.to_owned()) }
     }
 }
 
 impl Performer {
-    /// Ends an effect.
+    /// Ends an effect that stands at that number of attempts; what it held goes on.
     pub(super) async fn end(
         &self,
         open: &OpenEffect,
         effect: &RemoteEffect,
+        attempts: i64,
         end: End,
-    ) -> Result<(), StoreError> {
-        let now = self.parts.clock.now();
+    ) -> Result<Next, StoreError> {
+        let ending = Ending {
+            store: &self.parts.store,
+            assignments: &self.parts.assignments,
+            now: self.parts.clock.now(),
+        };
+        let ghl_id = end.written.as_ref().and_then(|written| written.id.clone());
+        let (state, outcome) = (end.state, end.outcome);
+        let step = EffectStep::Ended { state, ghl_id, outcome, detail: end.detail.clone() };
+        let mut commit = ending.commit(open, effect, &end, mark(open, attempts, step, ending.now));
+        commit.timeline.push(ending.entry(open, effect, &end, attempts).await?);
+        self.parts.store.commit_event(commit).await?;
+        metrics::counter!("mapwright_effects_total", "op" => effect.op.as_str(), "state" => state)
+            .increment(1);
+        if state != "unclear" && effect.op.makes() {
+            self.parts.changed.tell(self.parts.store.waiting_after(&open.effect_key).await?);
+        }
+        Ok(Next::Gone)
+    }
+}
+
+/// What ends an effect, whether GHL's answer or a person's word.
+pub(super) struct Ending<'a> {
+    pub(super) store: &'a Store,
+    pub(super) assignments: &'a Assignments,
+    pub(super) now: Timestamp,
+}
+
+impl Ending<'_> {
+    /// The end's commit but for its timeline entry.
+    pub(super) fn commit(
+        &self,
+        open: &OpenEffect,
+        effect: &RemoteEffect,
+        end: &End,
+        mark: EffectMark,
+    ) -> EventCommit {
+        let now = self.now;
         let ghl_id = end.written.as_ref().and_then(|written| written.id.clone());
         let mut commit = EventCommit::default();
-        commit.marks.push(EffectMark::Ended {
-            id: open.id,
-            state: end.state,
-            ghl_id: ghl_id.clone(),
-            detail: end.detail.clone(),
-            at: now,
-        });
+        let attempts = mark.attempts.unwrap_or(open.attempts);
+        commit.marks.push(mark);
         if let (Some(rankr_id), Some(ghl_id)) = (&effect.rankr_id, &ghl_id)
             && effect.op.makes()
         {
@@ -76,44 +111,51 @@ impl Performer {
         }
         if let Some(written) = &end.written {
             let unresolved = ResolvedEffect { effect, contact: open.contact.as_ref(), object: None };
-            commit.answered.extend(self.answered_row(open, &unresolved, written, now));
+            commit.answered.extend(Performer::answered_row(open, &unresolved, written, now));
         }
-        if end.state != "held" {
-            let contact = match &open.contact {
-                Some(contact) => {
-                    let store = &self.parts.store;
-                    store.rankr_id_of(&open.tenant, &open.connection, ObjectKind::Contact, contact).await?
-                }
-                None => None,
-            };
-            commit.timeline.push(TimelineRow {
-                tenant: open.tenant.clone(),
-                contact,
-                at: now,
-                sequence: open.sequence,
-                kind: "effect",
-                entry: serde_json::json!({
-                    "effect": open.effect_key, "op": effect.op, "state": end.state, "detail": end.detail,
-                    "object": ghl_id.as_ref().map(|id| serde_json::json!({"kind": effect.op.kind(), "id": id})),
-                    "fields": shown(effect),
-                })
-                .to_string(),
-            });
-            commit.inbox.extend(self.tell(open, effect, &end, now));
-        }
-        metrics::counter!("mapwright_effects_total", "op" => effect.op.as_str(), "state" => end.state)
-            .increment(1);
-        self.parts.store.commit_event(commit).await
+        commit.inbox.extend(self.tell(open, effect, end, attempts));
+        commit
+    }
+
+    /// The timeline entry of an end.
+    pub(super) async fn entry(
+        &self,
+        open: &OpenEffect,
+        effect: &RemoteEffect,
+        end: &End,
+        attempts: i64,
+    ) -> Result<TimelineRow, StoreError> {
+        let contact = match &open.contact {
+            Some(contact) => {
+                let (tenant, connection) = (&open.tenant, &open.connection);
+                self.store.rankr_id_of(tenant, connection, ObjectKind::Contact, contact).await?
+            }
+            None => None,
+        };
+        let id = end.written.as_ref().and_then(|written| written.id.as_ref());
+        Ok(TimelineRow {
+            tenant: open.tenant.clone(),
+            contact,
+            at: self.now,
+            sequence: open.sequence,
+            kind: "effect",
+            entry: serde_json::json!({
+                "effect": open.effect_key, "op": effect.op, "state": end.state, "detail": end.detail,
+                "object": id.map(|id| serde_json::json!({"kind": effect.op.kind(), "id": id})),
+                "fields": shown(effect), "attempt": attempts,
+            })
+            .to_string(),
+        })
     }
 
     /// The event that tells the assignment how its effect ended, if it wants to know.
-    fn tell(&self, open: &OpenEffect, effect: &RemoteEffect, end: &End, now: Timestamp) -> Option<InboxRow> {
+    fn tell(&self, open: &OpenEffect, effect: &RemoteEffect, end: &End, attempts: i64) -> Option<InboxRow> {
         let event_type = match end.state {
             "done" => "effect-done",
             "refused" | "dead" => "effect-failed",
             _ => return None,
         };
-        let versions = self.parts.assignments.of(&open.tenant);
+        let versions = self.assignments.of(&open.tenant);
         versions.iter().find(|active| {
             active.assignment == open.assignment && active.reacts && active.wants(event_type)
         })?;
@@ -125,22 +167,23 @@ impl Performer {
             },
         });
         Some(InboxRow {
-            dedupe: dedupe_key(&["effect", &open.effect_key, event_type]),
+            dedupe: dedupe_key(&["effect", &open.effect_key, event_type, &attempts.to_string()]),
             tenant: open.tenant.clone(),
             connection: open.connection.clone(),
             event_type: Arc::from(event_type),
             cause: open.cause,
             lane: open.lane.clone(),
             webhook_id: None,
-            received_at: now,
-            source_time: now,
+            received_at: self.now,
+            source_time: self.now,
             body: Arc::from(body.to_string()),
         })
     }
+}
 
+impl Performer {
     /// What GHL answered, kept beside the mirror until its echo came.
     pub(super) fn answered_row(
-        &self,
         open: &OpenEffect,
         resolved: &ResolvedEffect<'_>,
         written: &WrittenObject,
@@ -170,35 +213,6 @@ impl Performer {
             patch: serde_json::Value::Object(patch).to_string(),
         })
     }
-
-    /// Whether an object is linked to nothing, was made by no effect of ours, and was not known before that time.
-    pub(super) async fn is_nobodys(
-        &self,
-        open: &OpenEffect,
-        candidate: &ReadObject,
-        earliest: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let store = &self.parts.store;
-        let (kind, id) = (candidate.kind, &candidate.id);
-        if store.rankr_id_of(&open.tenant, &open.connection, kind, id).await?.is_some()
-            || store.was_made(&open.tenant, &open.connection, id).await?
-        {
-            return Ok(false);
-        }
-        let added = candidate.fields.get("dateAdded").and_then(Value::as_text).and_then(Timestamp::parse);
-        if added.is_some_and(|added| added < earliest) {
-            return Ok(false);
-        }
-        let known = store.mirrored(&open.tenant, &open.connection, kind, id).await?;
-        Ok(known.is_none_or(|(_, fields)| first_seen(&fields).is_none_or(|seen| seen >= earliest)))
-    }
-}
-
-/// The oldest source time among a mirror's fields.
-fn first_seen(fields: &str) -> Option<Timestamp> {
-    let stamped: std::collections::BTreeMap<String, (serde_json::Value, Timestamp, i64)> =
-        serde_json::from_str(fields).ok()?;
-    stamped.into_values().map(|(_, at, _)| at).min()
 }
 
 /// What the timeline shows of an effect's values.

@@ -4,9 +4,13 @@
 //! next process that it may have arrived. What can be repeated is; what can be found is looked for first; what can be
 //! neither is left to a person.
 
+mod decide;
+mod doubt;
 mod end;
 mod outbox;
 mod perform;
+mod queue;
 mod resolve;
 
-pub use outbox::{Outbox, OutboxParts};
+pub use decide::{DecideError, Decided, Decisions};
+pub use outbox::{Changed, Outbox, OutboxParts};

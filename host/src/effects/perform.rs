@@ -1,264 +1,242 @@
-//! One effect: its targets, its mark, one request, and what comes of it.
+//! One effect: its targets, a place in the quota, its mark, one request, and what comes of it.
 
 use super::end::End;
 use super::outbox::OutboxParts;
+use super::queue::Next;
 use super::resolve::{Targets, Unresolved};
 use crate::domain::{EffectClass, RemoteEffect, RemoteOp, Timestamp};
-use crate::ghl::{self, Found, GhlError, GhlReply, GhlRequest, ResolvedEffect, WrittenObject};
-use crate::store::{EffectMark, EventCommit, OpenEffect, StoreError};
+use crate::ghl::{self, GhlError, GhlReply, GhlRequest, ResolvedEffect};
+use crate::store::{EffectMark, EffectStep, EventCommit, OpenEffect, StoreError};
 use rand::RngExt as _;
 use std::time::Duration;
 
-/// A failing effect is tried this long before it is dead.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// How long a create that may have been done is looked for, before it is repeated.
-const LOOK_FOR: Duration = Duration::from_secs(10);
-/// The pause between two looks.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// GHL's clock may be this far behind ours.
-const CLOCKS_APART: Duration = Duration::from_secs(5);
-/// Sendings of a findable effect that may have arrived; each but the first comes after a look that found nothing.
-const MOST_SENDINGS: i64 = 4;
+/// The shortest bound of a pause between two tries.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a connection rests whose token is not taken.
 const NO_CREDENTIAL: Duration = Duration::from_secs(60);
-
-/// What the outbox does after an effect.
-pub(super) enum Next {
-    /// Goes on.
-    Go,
-    /// Leaves the whole connection alone until then.
-    Park(Timestamp),
-}
+/// How long an effect waits for another one of its lane that was reopened.
+const REOPENED: Duration = Duration::from_secs(2);
 
 /// Performs effects.
 pub(super) struct Performer {
     pub(super) parts: OutboxParts,
 }
 
-impl Performer {
-    /// Performs one; a failure of the database leaves it as it is, to be looked at again.
-    pub(super) async fn perform(&self, open: &OpenEffect) -> Next {
-        match self.try_perform(open).await {
-            Ok(next) => next,
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    effect = open.id,
-                    "an effect could not be stored; trying again"
-                );
-                self.parts.clock.machine_sleep(Duration::from_secs(1)).await;
-                Next::Go
-            }
-        }
+/// An effect under way, with everything that is known of it.
+pub(super) struct Work<'a> {
+    pub(super) open: &'a OpenEffect,
+    pub(super) resolved: ResolvedEffect<'a>,
+    pub(super) request: GhlRequest,
+    /// Attempts so far, the present one among them.
+    pub(super) attempts: i64,
+    /// When it was first sent with nobody knowing whether it arrived.
+    pub(super) first_sent_at: Option<Timestamp>,
+}
+
+impl Work<'_> {
+    /// Whether it was sent just now.
+    fn sent(&self) -> bool {
+        self.attempts > self.open.attempts
     }
 
-    async fn try_perform(&self, open: &OpenEffect) -> Result<Next, StoreError> {
+    /// A step of it, from where it is known to stand.
+    pub(super) fn mark(&self, step: EffectStep, at: Timestamp) -> EffectMark {
+        mark(self.open, self.attempts, step, at)
+    }
+}
+
+/// A step of an open effect at that number of attempts.
+pub(super) fn mark(open: &OpenEffect, attempts: i64, step: EffectStep, at: Timestamp) -> EffectMark {
+    EffectMark { id: open.id, from: &["waiting", "sending"], attempts: Some(attempts), step, at }
+}
+
+impl Performer {
+    /// Performs one as it stands; [`StoreError::Conflict`] when someone decided meanwhile.
+    pub(super) async fn try_perform(&self, open: &OpenEffect) -> Result<Next, StoreError> {
         let effect: RemoteEffect =
             serde_json::from_str(&open.content).map_err(|error| StoreError::corrupt("effect", &error))?;
         let targets = match self.targets(open, &effect).await? {
             Ok(targets) => targets,
-            Err(Unresolved::Held) => {
-                self.end(open, &effect, End::held()).await?;
-                return Ok(Next::Go);
-            }
-            Err(Unresolved::Never(why)) => {
-                self.end(open, &effect, End::refused(why)).await?;
-                return Ok(Next::Go);
-            }
+            Err(unresolved) => return self.unresolved(open, &effect, unresolved).await,
         };
         let resolved = resolved(&effect, &targets);
         let mut request = match ghl::request_of(&resolved) {
             Ok(request) => request,
-            Err(why) => {
-                self.end(open, &effect, End::refused(why)).await?;
-                return Ok(Next::Go);
-            }
+            Err(why) => return self.end(open, &effect, open.attempts, End::refused(why)).await,
         };
         request.request_id = Some(open.effect_key.clone());
-        if let Some(since) = open.sending_since {
-            // It was being sent when the process ended.
-            return self
-                .unclear(
-                    open,
-                    &resolved,
-                    &request,
-                    (since, open.attempts, "the process ended while it was sent"),
-                )
-                .await;
+        let mut work =
+            Work { open, resolved, request, attempts: open.attempts, first_sent_at: open.first_sent_at };
+        if open.state == "sending" {
+            return self.doubted(&mut work).await;
         }
-        self.send(open, &resolved, &request, open.attempts).await
-    }
-
-    async fn send(
-        &self,
-        open: &OpenEffect,
-        resolved: &ResolvedEffect<'_>,
-        request: &GhlRequest,
-        before: i64,
-    ) -> Result<Next, StoreError> {
-        let began = self.parts.clock.now();
-        let mut commit = EventCommit::default();
-        commit.marks.push(EffectMark::Sending { id: open.id, at: began });
-        // Its echo may be faster than its answer: what is about to be sent counts as answered until then.
-        let expected = ghl::written(resolved, request, &GhlReply { json: serde_json::Value::Null });
-        commit.answered.extend(self.answered_row(open, resolved, &expected, began));
-        self.parts.store.commit_event(commit).await?;
-        crate::config::failpoint("effect-sending");
-        #[cfg(feature = "test-support")]
-        if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DoubleEffect) {
-            drop(self.parts.ghl.send(&open.connection, request, 1).await);
-        }
-        let attempt = u32::try_from(before + 1).unwrap_or(u32::MAX);
-        let sent = self.parts.ghl.send(&open.connection, request, attempt).await;
-        crate::config::failpoint("effect-answered");
-        let error = match sent {
-            Ok(reply) => {
-                self.end(open, resolved.effect, End::done(ghl::written(resolved, request, &reply))).await?;
-                return Ok(Next::Go);
+        if ghl::class_of(&effect) == EffectClass::Findable && open.first_sent_at.is_some() {
+            // An earlier sending may have arrived late.
+            match self.find(&work).await? {
+                Ok(Some(found)) => return self.finish(&work, End::found(found)).await,
+                Ok(None) => {}
+                Err(error) => return Ok(Next::Park(self.until(&error))),
             }
-            Err(error) => error,
-        };
-        self.failed(open, resolved, request, (began, before + 1), error).await
+        }
+        self.send(&mut work).await
     }
 
-    async fn failed(
+    /// What is done with an effect whose targets are not known.
+    async fn unresolved(
         &self,
         open: &OpenEffect,
-        resolved: &ResolvedEffect<'_>,
-        request: &GhlRequest,
-        (began, sendings): (Timestamp, i64),
-        error: GhlError,
+        effect: &RemoteEffect,
+        unresolved: Unresolved,
     ) -> Result<Next, StoreError> {
         let now = self.parts.clock.now();
-        let detail = error.to_string();
+        match unresolved {
+            Unresolved::Held(after) => {
+                let detail = "what it names is unclear; it waits until that is settled".to_owned();
+                let mut commit = EventCommit::default();
+                commit.marks.push(mark(open, open.attempts, EffectStep::Held { after, detail }, now));
+                self.parts.store.commit_event(commit).await?;
+                // It may have been settled while this was written: then it waits again.
+                self.parts.changed.tell([open.id]);
+                Ok(Next::Gone)
+            }
+            Unresolved::Later => Ok(Next::Later(now.plus(REOPENED))),
+            Unresolved::Never(why) => self.end(open, effect, open.attempts, End::refused(why)).await,
+            Unresolved::Dead(why) => self.end(open, effect, open.attempts, End::dead(why)).await,
+        }
+    }
+
+    /// Sends it once: token and quota first, then the mark, then the request.
+    pub(super) async fn send(&self, work: &mut Work<'_>) -> Result<Next, StoreError> {
+        let (open, began) = (work.open, self.parts.clock.now());
+        let ready = match self.parts.ghl.ready(&open.connection, work.request.operation).await {
+            Ok(ready) => ready,
+            Err(error) if error.parks_connection() => return self.park(work, &error).await,
+            Err(error) if error.is_transient() => return self.try_later(work, true, &error).await,
+            Err(error) => return self.refused(work, &error).await,
+        };
+        let mut commit = EventCommit::default();
+        commit.marks.push(work.mark(EffectStep::Sending, began));
+        // Its echo may be faster than its answer: what is about to be sent counts as answered until then.
+        let nothing = GhlReply { json: serde_json::Value::Null };
+        let expected = ghl::written(&work.resolved, &work.request, &nothing);
+        commit.answered.extend(Self::answered_row(open, &work.resolved, &expected, began));
+        self.parts.store.commit_event(commit).await?;
+        work.attempts += 1;
+        work.first_sent_at.get_or_insert(began);
+        crate::config::failpoint("effect-sending");
+        let sending = (&open.connection, &ready);
+        #[cfg(feature = "test-support")]
+        if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DoubleEffect) {
+            drop(self.parts.ghl.send_ready(sending, &work.request, 1).await);
+        }
+        let attempt = u32::try_from(work.attempts).unwrap_or(u32::MAX);
+        let sent = self.parts.ghl.send_ready(sending, &work.request, attempt).await;
+        crate::config::failpoint("effect-answered");
+        match sent {
+            Ok(reply) => {
+                let written = ghl::written(&work.resolved, &work.request, &reply);
+                self.finish(work, End::done(written)).await
+            }
+            Err(error) => self.failed(work, error).await,
+        }
+    }
+
+    async fn failed(&self, work: &mut Work<'_>, error: GhlError) -> Result<Next, StoreError> {
         match error {
-            GhlError::NotFound { .. } if removes(resolved.effect.op) => {
-                let gone = ghl::written(resolved, request, &GhlReply { json: serde_json::Value::Null });
-                self.end(open, resolved.effect, End::done(gone)).await?;
-                Ok(Next::Go)
+            GhlError::NotFound { .. } if removes(work.resolved.effect.op) => {
+                let nothing = GhlReply { json: serde_json::Value::Null };
+                let gone = ghl::written(&work.resolved, &work.request, &nothing);
+                self.finish(work, End::done(gone)).await
             }
-            GhlError::RateLimited { until } => {
-                self.wait(open, until, false, detail).await.map(|()| Next::Park(until))
+            GhlError::RateLimited { .. } | GhlError::Unauthorized { .. } | GhlError::NoToken(_) => {
+                self.park(work, &error).await
             }
-            GhlError::Unauthorized { .. } | GhlError::NoToken(_) => {
-                let until = now.plus(NO_CREDENTIAL);
-                self.wait(open, until, false, detail).await.map(|()| Next::Park(until))
-            }
-            GhlError::NotSent => {
-                self.try_later(open, resolved.effect, false, detail).await?;
-                Ok(Next::Go)
-            }
+            GhlError::NotSent => self.try_later(work, true, &error).await,
             GhlError::Failed { .. } | GhlError::NoAnswer | GhlError::BadAnswer { .. } => {
-                self.unclear(open, resolved, request, (began, sendings, &detail)).await
+                self.unclear(work, &error).await
             }
             GhlError::Refused { .. }
             | GhlError::NotFound { .. }
             | GhlError::Duplicate { .. }
-            | GhlError::MissingScope { .. } => {
-                self.end(open, resolved.effect, End::refused(detail)).await?;
-                Ok(Next::Go)
-            }
+            | GhlError::MissingScope { .. } => self.refused(work, &error).await,
         }
     }
 
-    /// Nobody knows whether it was done: by its class.
-    async fn unclear(
+    /// GHL or the host says no. If an earlier sending may have arrived, it is looked for once more before that is believed.
+    async fn refused(&self, work: &Work<'_>, error: &GhlError) -> Result<Next, StoreError> {
+        let before = work.attempts - i64::from(work.sent());
+        let findable = ghl::class_of(work.resolved.effect) == EffectClass::Findable;
+        if findable && before > 0 && work.open.first_sent_at.is_some() {
+            match self.find(work).await? {
+                Ok(Some(found)) => return self.finish(work, End::found(found)).await,
+                Ok(None) => {}
+                Err(error) => return Ok(Next::Park(self.until(&error))),
+            }
+        }
+        self.finish(work, End::refused(error.to_string())).await
+    }
+
+    /// The whole connection waits; it counts as no attempt.
+    async fn park(&self, work: &Work<'_>, error: &GhlError) -> Result<Next, StoreError> {
+        let until = self.until(error);
+        if work.sent() || work.open.state != "sending" {
+            self.wait(work, until, (false, work.sent()), error).await?;
+        }
+        // Else what was sent before stays in doubt.
+        Ok(Next::Park(until))
+    }
+
+    /// Until when a connection rests after that.
+    pub(super) fn until(&self, error: &GhlError) -> Timestamp {
+        match error {
+            GhlError::RateLimited { until } => *until,
+            _ => self.parts.clock.now().plus(NO_CREDENTIAL),
+        }
+    }
+
+    /// It is tried again later, unless it has failed for long enough; `undone`: it surely did not arrive.
+    pub(super) async fn try_later(
         &self,
-        open: &OpenEffect,
-        resolved: &ResolvedEffect<'_>,
-        request: &GhlRequest,
-        (since, sendings, why): (Timestamp, i64, &str),
+        work: &Work<'_>,
+        undone: bool,
+        error: &GhlError,
     ) -> Result<Next, StoreError> {
-        match resolved.effect.class() {
-            EffectClass::Repeatable => {
-                self.try_later(open, resolved.effect, true, why.to_owned()).await?;
-                Ok(Next::Go)
-            }
-            EffectClass::Blind => {
-                self.end(open, resolved.effect, End::unclear(why)).await?;
-                Ok(Next::Go)
-            }
-            EffectClass::Findable => match self.look(open, resolved, since).await? {
-                Ok(Some(found)) => {
-                    self.end(open, resolved.effect, End::done(found)).await?;
-                    Ok(Next::Go)
-                }
-                Ok(None) if sendings < MOST_SENDINGS => {
-                    Box::pin(self.send(open, resolved, request, sendings)).await
-                }
-                Ok(None) => {
-                    self.end(open, resolved.effect, End::unclear(why)).await?;
-                    Ok(Next::Go)
-                }
-                Err(error) => {
-                    // It stays marked as being sent, so that the next try looks again.
-                    let until = match error {
-                        GhlError::RateLimited { until } => until,
-                        _ => self.parts.clock.now().plus(NO_CREDENTIAL),
-                    };
-                    Ok(Next::Park(until))
-                }
-            },
+        let now = self.parts.clock.now();
+        let failing = work.open.failing_since.map_or(Duration::ZERO, |since| now.since(since));
+        // Full jitter over as long as it has failed already: that doubles by itself.
+        let bound = failing.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let until = now.plus(bound.mul_f64(rand::rng().random_range(0.1..1.0)));
+        let in_doubt = work.open.state == "sending" && !work.sent();
+        if in_doubt && ghl::class_of(work.resolved.effect) != EffectClass::Repeatable {
+            // What was sent before stays in doubt.
+            return Ok(Next::Later(until));
         }
-    }
-
-    /// Looks for what a create may have made: linked to nothing, made by no other effect, not known before.
-    async fn look(
-        &self,
-        open: &OpenEffect,
-        resolved: &ResolvedEffect<'_>,
-        since: Timestamp,
-    ) -> Result<Result<Option<WrittenObject>, GhlError>, StoreError> {
-        let until = self.parts.clock.now().plus(LOOK_FOR);
-        let earliest = since.minus(CLOCKS_APART);
-        loop {
-            let candidates = match ghl::find(&self.parts.ghl, &open.connection, resolved).await {
-                Ok(Found::Candidates(candidates)) => candidates,
-                Ok(Found::CanNotLook) => return Ok(Ok(None)),
-                Err(error) => return Ok(Err(error)),
-            };
-            for candidate in candidates {
-                if self.is_nobodys(open, &candidate, earliest).await? {
-                    let (kind, id) = (candidate.kind, Some(candidate.id));
-                    return Ok(Ok(Some(WrittenObject { kind, id, fields: candidate.fields })));
-                }
-            }
-            if self.parts.clock.now() >= until {
-                return Ok(Ok(None));
-            }
-            self.parts.clock.sleep(LOOK_AGAIN).await;
+        if failing >= self.parts.give_up_after {
+            return self.finish(work, End::dead(error.to_string())).await;
         }
-    }
-
-    async fn try_later(
-        &self,
-        open: &OpenEffect,
-        effect: &RemoteEffect,
-        counts: bool,
-        detail: String,
-    ) -> Result<(), StoreError> {
-        let age = self.parts.clock.now().since(open.created_at);
-        if age >= GIVE_UP_AFTER {
-            return self.end(open, effect, End::dead(detail)).await;
-        }
-        // Full jitter over as long as it has waited already: that doubles by itself.
-        let bound = age.clamp(Duration::from_secs(2), LONGEST_PAUSE);
-        let pause = bound.mul_f64(rand::rng().random_range(0.1..1.0));
-        self.wait(open, self.parts.clock.now().plus(pause), counts, detail).await
+        self.wait(work, until, (true, undone && work.sent()), error).await?;
+        Ok(Next::Later(until))
     }
 
     async fn wait(
         &self,
-        open: &OpenEffect,
+        work: &Work<'_>,
         until: Timestamp,
-        counts: bool,
-        detail: String,
+        (failing, undone): (bool, bool),
+        error: &GhlError,
     ) -> Result<(), StoreError> {
+        let (outcome, detail) = (error.word(), error.to_string());
+        let step = EffectStep::Waiting { until, failing, undone, outcome, detail };
         let mut commit = EventCommit::default();
-        commit.marks.push(EffectMark::Waiting { id: open.id, until, counts, detail });
+        commit.marks.push(work.mark(step, self.parts.clock.now()));
         self.parts.store.commit_event(commit).await
+    }
+
+    /// Ends it.
+    pub(super) async fn finish(&self, work: &Work<'_>, end: End) -> Result<Next, StoreError> {
+        self.end(work.open, work.resolved.effect, work.attempts, end).await
     }
 }
 

@@ -15,8 +15,12 @@ pub(super) struct Targets {
 pub(super) enum Unresolved {
     /// They never will be: why.
     Never(String),
-    /// What made them is unclear; a person settles it first.
-    Held,
+    /// What was to make them was tried long enough: so was this.
+    Dead(String),
+    /// What made them is unclear; a person settles the effect of that key first.
+    Held(String),
+    /// What makes them was reopened and comes first.
+    Later,
 }
 
 impl Performer {
@@ -69,9 +73,14 @@ impl Performer {
                 let linked = self.parts.store.linked(&open.tenant, kind, id).await?;
                 match linked.into_iter().find(|(through, _)| *through == open.connection) {
                     Some((_, id)) => Ok(Ok((id, None))),
-                    None => {
-                        never(format!("the {} {id} of Rankr's is linked with nothing in GHL", kind.as_str()))
-                    }
+                    // An effect that nobody knows the end of may have made it.
+                    None => match self.parts.store.unsettled_maker(&open.tenant, kind, id).await? {
+                        Some(effect_key) => Ok(Err(Unresolved::Held(effect_key))),
+                        None => never(format!(
+                            "the {} {id} of Rankr's is linked with nothing in GHL",
+                            kind.as_str()
+                        )),
+                    },
                 }
             }
             Target::MadeBy(effect_key) => {
@@ -80,7 +89,9 @@ impl Performer {
                 };
                 match (made.state.as_str(), made.ghl_id) {
                     ("done", Some(id)) => Ok(Ok((id, made.contact))),
-                    ("unclear" | "held", _) => Ok(Err(Unresolved::Held)),
+                    ("unclear" | "held", _) => Ok(Err(Unresolved::Held(effect_key.clone()))),
+                    ("waiting" | "sending", _) => Ok(Err(Unresolved::Later)),
+                    ("dead", _) => Ok(Err(Unresolved::Dead("what it names could not be made".to_owned()))),
                     (state, _) => never(format!("what it names was not made: it is {state}")),
                 }
             }

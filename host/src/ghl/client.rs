@@ -129,6 +129,12 @@ pub struct GhlReply {
     pub json: Value,
 }
 
+/// A token and a place in the quota for one sending; nothing was sent yet.
+#[derive(Debug)]
+pub struct Ready {
+    access: Access,
+}
+
 /// The transport. Cheap to clone.
 #[derive(Clone)]
 pub struct Ghl {
@@ -190,7 +196,7 @@ impl Ghl {
         }
     }
 
-    /// Sends once.
+    /// Sends once, as soon as the quota has a place.
     ///
     /// # Errors
     /// What became of it; see [`GhlError`].
@@ -210,19 +216,57 @@ impl Ghl {
         attempt: u32,
         urgency: Urgency,
     ) -> Result<GhlReply, GhlError> {
-        let operation = request.operation;
+        let access = self.authorised(connection, request.operation).await?;
+        self.limiter.permit(connection, &self.clock, urgency).await;
+        self.send_ready((connection, &Ready { access }), request, attempt).await
+    }
+
+    /// A token and a place in the quota for one sending. It does not wait for a place, so that nobody else waits either.
+    ///
+    /// # Errors
+    /// Why there is none now; nothing was sent.
+    pub async fn ready(
+        &self,
+        connection: &ConnectionId,
+        operation: &'static Operation,
+    ) -> Result<Ready, GhlError> {
+        let access = self.authorised(connection, operation).await?;
+        match self.limiter.take(connection, self.clock.now()) {
+            Ok(()) => Ok(Ready { access }),
+            Err(until) => Err(GhlError::RateLimited { until }),
+        }
+    }
+
+    /// The connection's access, if its scopes suffice.
+    async fn authorised(
+        &self,
+        connection: &ConnectionId,
+        operation: &'static Operation,
+    ) -> Result<Access, GhlError> {
         let access = self.tokens.access(connection).await?;
-        if !access.scopes.is_empty()
-            && !access.scopes.split_whitespace().any(|scope| scope == operation.scope)
-        {
+        let known = access.scopes.split_whitespace();
+        if !access.scopes.is_empty() && !known.into_iter().any(|scope| scope == operation.scope) {
             return Err(GhlError::MissingScope {
                 scope: operation.scope.to_owned(),
                 operation: operation.id.to_owned(),
             });
         }
-        self.limiter.permit(connection, &self.clock, urgency).await;
+        Ok(access)
+    }
+
+    /// Sends once what is ready.
+    ///
+    /// # Errors
+    /// What became of it; see [`GhlError`].
+    pub async fn send_ready(
+        &self,
+        (connection, ready): (&ConnectionId, &Ready),
+        request: &GhlRequest,
+        attempt: u32,
+    ) -> Result<GhlReply, GhlError> {
+        let (operation, access) = (request.operation, &ready.access);
         let began = self.clock.machine_now();
-        let sent = self.client.send(self.request(&access, request)).await;
+        let sent = self.client.send(self.request(access, request)).await;
         let took = began.elapsed();
         let done = self.classify(connection, operation, sent);
         if let Err(GhlError::Unauthorized { .. }) = &done {

@@ -110,7 +110,8 @@ impl Window {
             self.parked_until = Some(now.plus(DAY_REST));
         }
         if reply.status == 429 {
-            let asked = number("retry-after").map_or(self.interval, Duration::from_secs);
+            let date = || reply.header("retry-after").and_then(Timestamp::parse_http).map(|at| at.since(now));
+            let asked = number("retry-after").map(Duration::from_secs).or_else(date).unwrap_or(self.interval);
             let until = now.plus(asked.max(self.interval) + MARGIN);
             self.parked_until = Some(self.parked_until.map_or(until, |known| known.max(until)));
             return self.parked_until;
@@ -126,6 +127,11 @@ pub(super) struct Limiter(Arc<Mutex<HashMap<ConnectionId, Window>>>);
 impl Limiter {
     fn windows(&self) -> MutexGuard<'_, HashMap<ConnectionId, Window>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place in the connection's quota, or says when to come again.
+    pub(super) fn take(&self, connection: &ConnectionId, now: Timestamp) -> Result<(), Timestamp> {
+        self.windows().entry(connection.clone()).or_default().take(now)
     }
 
     /// Waits for a place in the connection's quota.
@@ -225,6 +231,11 @@ mod tests {
         assert_eq!(window.learn(&reply(429, &[]), at(0)), Some(at(10_500)));
         assert_eq!(window.take(at(1)), Err(at(10_500)));
         assert_eq!(window.take(at(10_500)), Ok(()));
+        let seconds = window.learn(&reply(429, &[("retry-after", "60")]), at(20_000));
+        assert_eq!(seconds, Some(at(80_500)));
+        let date = window.learn(&reply(429, &[("retry-after", "Thu, 01 Jan 1970 00:02:00 GMT")]), at(30_000));
+        assert_eq!(date, Some(at(120_500)));
+        let mut window = Window::default();
         window.learn(&reply(200, &[("x-ratelimit-daily-remaining", "0")]), at(20_000));
         assert_eq!(window.take(at(20_001)), Err(at(920_000)));
     }

@@ -11,10 +11,10 @@ mod reads;
 mod snapshots;
 mod writes;
 
-pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Tokens};
+pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Ready, Tokens};
 pub use error::GhlError;
 pub use limiter::Quota;
-pub use operations::{Operation, operation};
+pub use operations::{Operation, class_of, operation};
 pub use polls::{
     ContactOrder, Snapshots, poll_appointments, poll_calendars, poll_contacts, poll_of_contact, poll_one,
     poll_tasks,

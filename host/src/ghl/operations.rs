@@ -1,6 +1,8 @@
 //! The operations the host uses: method, path, version header and scope of each. Source: GHL's API reference
 //! (June 2026) for paths, versions and scopes.
 
+use crate::domain::{EffectClass, RemoteEffect, RemoteOp, Value};
+
 /// One operation of GHL's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
@@ -64,6 +66,29 @@ table! {
     "location_get_custom_fields" GET "/locations/{locationId}/customFields" USUAL "locations/customFields.readonly";
 }
 
+/// Operations whose POST does the same however often it is sent.
+const REPEATABLE_POSTS: &[&str] =
+    &["contact_search", "location_task_search", "contact_add_tags", "upsert_contact"];
+
+impl Operation {
+    /// How often it may be sent when nobody knows whether it arrived; on its own no POST can be found again.
+    #[must_use]
+    pub fn class(&self) -> EffectClass {
+        match self.method {
+            "POST" if !REPEATABLE_POSTS.contains(&self.id) => EffectClass::Blind,
+            _ => EffectClass::Repeatable,
+        }
+    }
+}
+
+/// How often an effect may be sent: a call is what its operation is.
+#[must_use]
+pub fn class_of(effect: &RemoteEffect) -> EffectClass {
+    let called =
+        effect.fields.get("operation").and_then(Value::as_text).filter(|_| effect.op == RemoteOp::Call);
+    called.and_then(operation).map_or_else(|| effect.class(), Operation::class)
+}
+
 /// The operation of that id.
 #[must_use]
 pub fn operation(id: &str) -> Option<&'static Operation> {
@@ -80,5 +105,21 @@ mod tests {
             assert_eq!(operation(known.id), Some(known));
         }
         assert_eq!(operation("no_such_operation"), None);
+    }
+
+    #[test]
+    fn a_call_is_what_its_operation_is() {
+        let call = |id: &str| RemoteEffect {
+            op: RemoteOp::Call,
+            contact: None,
+            object: None,
+            fields: [("operation".to_owned(), Value::Text(id.to_owned()))].into(),
+            rankr_id: None,
+        };
+        assert_eq!(class_of(&call("contact_update_task")), EffectClass::Repeatable);
+        assert_eq!(class_of(&call("contact_add_tags")), EffectClass::Repeatable);
+        assert_eq!(class_of(&call("contact_create_note")), EffectClass::Blind);
+        assert_eq!(class_of(&call("add_contact_to_workflow")), EffectClass::Blind);
+        assert_eq!(class_of(&call("no_such_operation")), EffectClass::Blind);
     }
 }

@@ -1,6 +1,7 @@
 //! Asking GHL for lanes that are set aside, beside the workers: when the answers are there the lane runs again.
 
-use super::journey::{Arrived, GIVE_UP_AFTER, pause};
+use super::arrived::Arrived;
+use super::journey::pause;
 use super::scheduler::{Ended, Scheduler, Taken};
 use crate::domain::{Answers, Clock, ConnectionId, ReadAnswer, ReadRequest, Sequence, Timestamp};
 use crate::ghl::{self, Ghl, GhlError};
@@ -34,6 +35,8 @@ pub(super) struct Fetching {
     scheduler: Arc<Scheduler>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// After this long a run goes on with what it was refused.
+    give_up_after: Duration,
     pending: Mutex<HashMap<Sequence, Pending>>,
 }
 
@@ -42,8 +45,9 @@ impl Fetching {
         (ghl, clock): (Ghl, Clock),
         scheduler: Arc<Scheduler>,
         (tasks, stop): (TaskTracker, CancellationToken),
+        give_up_after: Duration,
     ) -> Self {
-        Self { ghl, clock, scheduler, tasks, stop, pending: Mutex::default() }
+        Self { ghl, clock, scheduler, tasks, stop, give_up_after, pending: Mutex::default() }
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<Sequence, Pending>> {
@@ -52,7 +56,7 @@ impl Fetching {
 
     /// What was fetched for events beginning with this one.
     pub(super) fn answers(&self, first: &Arrived) -> Arc<Answers> {
-        self.pending().get(&first.event.sequence).map(|known| Arc::clone(&known.answers)).unwrap_or_default()
+        self.pending().get(&first.own()).map(|known| Arc::clone(&known.answers)).unwrap_or_default()
     }
 
     /// The last event that what was fetched is for.
@@ -62,7 +66,7 @@ impl Fetching {
 
     /// The events have ended.
     pub(super) fn forget(&self, first: &Arrived) {
-        self.pending().remove(&first.event.sequence);
+        self.pending().remove(&first.own());
     }
 
     /// Asks for a lane; gives it back when the answers are there, or when to try again.
@@ -73,16 +77,16 @@ impl Fetching {
         requests: Vec<ReadRequest>,
         own: bool,
     ) {
-        let last = events.iter().map(|arrived| arrived.event.sequence.0).max();
+        let last = events.iter().map(|arrived| arrived.own().0).max();
         let (Some(first), Some(upto)) = (events.first(), last) else {
             self.scheduler.give_back(&taken, &Ended::First(0), took);
             return;
         };
         let ask = Ask {
-            first: first.event.sequence,
+            first: first.own(),
             upto,
             connection: first.event.connection.clone(),
-            received_at: first.event.received_at,
+            received_at: first.since(),
             own,
         };
         let this = Arc::clone(self);
@@ -105,7 +109,7 @@ impl Fetching {
         let asked =
             join_all(requests.iter().map(|request| ghl::answer(&self.ghl, &ask.connection, request))).await;
         let now = self.clock.now();
-        let give_up = now.since(ask.received_at) >= GIVE_UP_AFTER;
+        let give_up = now.since(ask.received_at) >= self.give_up_after;
         let mut answers = Vec::with_capacity(requests.len());
         let mut later: Option<Timestamp> = None;
         for (request, answer) in requests.into_iter().zip(asked) {

@@ -1,16 +1,19 @@
 //! One run of a lane: payloads into the mirror, mappings over the merged object, reactions to what they made of it,
 //! everything into one commit.
 
+use super::arrived::Arrived;
+use super::compare::Comparison;
 use super::merge::{FieldChange, Record};
 use super::merged::MergedObject;
-use super::payload::{self, Payload};
+use super::payload::Payload;
 use super::reads;
+use super::rerun::Changed;
 use super::rounds::{Interface, Progress};
 use super::runs::{PluginRunner, RunEnd};
 use super::writes::{dead_letter, run_row};
 use crate::domain::{
-    Answers, ConnectionId, Event, EventKind, Fields, GhlId, Lane, ObjectKind, ObjectRef, RankrId,
-    ReadRequest, TenantId, Timestamp, Value,
+    Answers, ConnectionId, Event, EventKind, GhlId, Lane, ObjectKind, ObjectRef, RankrId, ReadRequest,
+    TenantId, Timestamp, Value,
 };
 use crate::store::{AnsweredRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError};
 use crate::tenants::ActiveVersion;
@@ -22,20 +25,10 @@ use std::time::Duration;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// After this long a retryable failure becomes final, so that a lane is never held for good.
-pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// How long an event waits at most for a create of ours that may be what it tells of.
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 /// How long it waits before it looks again.
 const HOLD: Duration = Duration::from_secs(1);
-
-/// An event with its body taken apart.
-#[derive(Clone, Debug)]
-pub(super) struct Arrived {
-    pub(super) event: Event,
-    pub(super) payload: Payload,
-    pub(super) attempts: i64,
-}
 
 /// What a journey ends with.
 #[derive(Debug)]
@@ -79,6 +72,8 @@ pub(super) struct Journey<'a> {
     pub(super) lane: &'a Lane,
     pub(super) now: Timestamp,
     pub(super) run_order: i64,
+    /// After this long a retryable failure becomes final, so that a lane is never held for good.
+    pub(super) give_up_after: Duration,
 }
 
 /// A record under way, with what it was.
@@ -110,7 +105,10 @@ pub(super) fn keys(tenant: &TenantId, connection: &ConnectionId, payload: &Paylo
 /// How many of the events at the head belong into one run: snapshots of one object, else one.
 pub(super) fn foldable(events: &[Arrived]) -> usize {
     let Some(first) = events.first() else { return 0 };
-    if first.payload.shape.change != EventKind::Snapshot || first.payload.object.is_none() {
+    if first.payload.shape.change != EventKind::Snapshot
+        || first.payload.object.is_none()
+        || first.rerun.is_some()
+    {
         return 1;
     }
     events.iter().take_while(|next| next.payload.object == first.payload.object).count()
@@ -122,6 +120,9 @@ impl Journey<'_> {
         let Some(newest) = events.iter().max_by_key(|it| (it.event.source_time, it.event.sequence)) else {
             return Ok(Finished::Ended(EventCommit::default()));
         };
+        if let Some(why) = newest.rerun.as_ref().and_then(|rerun| rerun.idle()) {
+            return Ok(Finished::Ended(self.idle(newest, why)?));
+        }
         if let Some(until) = self.hold_for_create(newest).await? {
             return Ok(Finished::Hold(until));
         }
@@ -151,6 +152,7 @@ impl Journey<'_> {
             records: BTreeMap::new(),
             answers: Arc::clone(&self.answers),
             commit: EventCommit::default(),
+            comparison: Comparison::default(),
         };
         let mut keep = |kind, id: &GhlId| -> Result<(), StoreError> {
             progress.records.insert(kind, self.working(&newest.event, kind, id)?);
@@ -164,15 +166,19 @@ impl Journey<'_> {
         }
         let kind = merged.object.map_or(ObjectKind::Contact, |object| object.kind);
         let found = progress.records.get(&kind).filter(|it| it.existed);
-        let before = found.map(|it| (it.id.clone(), it.record.fields.clone()));
+        let before = found.and_then(|it| Some((it.id.clone(), newest.before(&it.record)?)));
         let changes = self.map_all(events, newest, &merged, &mut progress).await?;
-        if let Some(object) = merged.object {
+        if let Some(object) = merged.object.filter(|_| newest.rerun.is_none()) {
             self.keep_mirror(newest, object, &merged, &mut progress)?;
         }
         self.react_all(events, newest, &merged, (kind, before), &mut progress).await?;
         let contact = progress.contact();
-        let Progress { records, mut commit, .. } = progress;
+        let Progress { records, mut commit, comparison, .. } = progress;
         self.write_records(newest, &merged, records, &mut commit)?;
+        if let Some(rerun) = &newest.rerun {
+            self.write_reads(newest, &mut commit)?;
+            return Ok(self.end_rerun((newest, rerun), (comparison, changes), contact, commit)?);
+        }
         self.write_timeline(
             events,
             &merged.changes,
@@ -181,7 +187,10 @@ impl Journey<'_> {
             &mut commit,
         )?;
         self.write_reads(newest, &mut commit)?;
-        self.write_events(events, newest.event.sequence, &mut commit);
+        let changed = Changed::of(&merged, &newest.payload);
+        let changed = changed.map(|changed| serde_json::to_string(&changed)).transpose();
+        let changed = changed.map_err(|error| StoreError::corrupt("list of changes", &error))?;
+        self.write_events(events, newest.event.sequence, changed, &mut commit);
         Ok(commit)
     }
 
@@ -189,6 +198,7 @@ impl Journey<'_> {
     async fn hold_for_create(&self, newest: &Arrived) -> Result<Option<Timestamp>, StoreError> {
         let Some(object) = &newest.payload.object else { return Ok(None) };
         if newest.payload.shape.change == EventKind::Delete
+            || newest.rerun.is_some()
             || self
                 .context(&newest.event, object.kind, &object.id)
                 .is_some_and(|known| known.mirror.is_some() || known.rankr_id.is_some())
@@ -216,9 +226,10 @@ impl Journey<'_> {
         if merged.all_stale() || merged.deleted {
             return Vec::new();
         }
+        let reacts = self.reacts_to(newest, merged);
         let mut missing: Vec<ReadRequest> = self
-            .wanting(newest)
-            .filter(|active| active.maps || (active.reacts && self.reacts_to(newest, merged)))
+            .wanting(newest, Interface::Mapping)
+            .chain(self.wanting(newest, Interface::Reaction).filter(|_| reacts))
             .flat_map(|active| reads::declared(active, merged.contact.as_ref(), &merged.fields))
             .filter(|request| !self.answers.contains_key(request))
             .collect();
@@ -227,11 +238,20 @@ impl Journey<'_> {
         missing
     }
 
-    /// The active versions that want the event.
-    pub(super) fn wanting(&self, newest: &Arrived) -> impl Iterator<Item = &ActiveVersion> {
-        self.versions.iter().filter(|active| {
-            active.wants(&newest.event.event_type)
+    /// The active versions that want the event and have that interface.
+    pub(super) fn wanting(
+        &self,
+        newest: &Arrived,
+        interface: Interface,
+    ) -> impl Iterator<Item = &ActiveVersion> {
+        self.versions.iter().filter(move |active| {
+            let has = match interface {
+                Interface::Mapping => active.maps,
+                Interface::Reaction => active.reacts,
+            };
+            has && active.wants(&newest.event.event_type)
                 && newest.payload.assignment.as_ref().is_none_or(|only| *only == active.assignment)
+                && newest.rerun.as_ref().is_none_or(|rerun| rerun.runs(&active.assignment, interface))
         })
     }
 
@@ -274,15 +294,14 @@ impl Journey<'_> {
         if merged.all_stale() {
             return Ok(field_changes);
         }
-        for active in self.wanting(newest).filter(|active| active.maps) {
+        for active in self.wanting(newest, Interface::Mapping) {
             let kind = merged.object.map_or(ObjectKind::Contact, |object| object.kind);
             let result =
                 self.rounds(newest, merged, (Interface::Mapping, active), (kind, None), progress).await?;
             let (end, detail) = match result.end.clone() {
                 RunEnd::Mapped { kind, fields } => match progress.records.get_mut(&kind) {
                     Some(working) => {
-                        let (sequence, at) = (newest.event.sequence, newest.event.source_time);
-                        let changes = working.record.merge(fields, sequence, at, &active.version);
+                        let changes = newest.merge(&mut working.record, fields, &active.version);
                         working.touched |= !changes.is_empty() || !working.existed;
                         field_changes.extend(changes);
                         (None, None)
@@ -347,7 +366,7 @@ impl Journey<'_> {
     /// When to try again after a retryable failure; `None` once it has been tried long enough.
     pub(super) fn again(&self, events: &[Arrived], after: Duration) -> Option<Timestamp> {
         let first = events.first()?;
-        if self.now.since(first.event.received_at) >= GIVE_UP_AFTER {
+        if self.now.since(first.since()) >= self.give_up_after {
             return None;
         }
         Some(self.now.plus(pause(first.attempts).max(after)))
@@ -358,16 +377,4 @@ impl Journey<'_> {
 pub(super) fn pause(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.clamp(0, 16)).unwrap_or(0);
     SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
-}
-
-/// Takes an event's body apart; a body that is no object counts as a happening without fields.
-pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
-    let payload = payload::read(&event.body).unwrap_or_else(|| Payload {
-        shape: crate::domain::shape_of(&event.event_type),
-        object: None,
-        contact: None,
-        assignment: None,
-        fields: Fields::new(),
-    });
-    Arrived { event, payload, attempts }
 }

@@ -50,6 +50,21 @@ impl Record {
         })
     }
 
+    /// Takes over the fields of an event that is run again, but for those that a newer event has changed meanwhile.
+    pub(super) fn merge_older(
+        &mut self,
+        mut mapped: Fields,
+        event: Sequence,
+        source_time: Timestamp,
+        version: &VersionId,
+    ) -> Vec<FieldChange> {
+        mapped.retain(|field, _| {
+            let known = self.provenance.get(field).map(|known| (known.source_time, known.event));
+            known.is_none_or(|known| known <= (source_time, event))
+        });
+        self.merge(mapped, event, source_time, version)
+    }
+
     /// Takes over a mapping's fields; gives back what really changed.
     pub(super) fn merge(
         &mut self,
@@ -100,5 +115,18 @@ mod tests {
         assert_eq!(record.fields, Fields::from([("b".into(), text("2"))]));
         assert_eq!(record.provenance["a"].previous, Some(text("1")));
         assert_eq!(record.provenance["b"].event, Sequence(1));
+    }
+
+    #[test]
+    fn an_event_that_is_run_again_overwrites_nothing_newer() {
+        let mut record = Record::default();
+        let version = VersionId::from("sha256:1");
+        let (old, new) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
+        let fields = |a: &str, b: &str| Fields::from([("a".into(), text(a)), ("b".into(), text(b))]);
+        record.merge(fields("1", "1"), Sequence(1), old, &version);
+        record.merge(Fields::from([("a".into(), text("2"))]), Sequence(2), new, &version);
+        let changes = record.merge_older(fields("3", "3"), Sequence(1), old, &version);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(record.fields, fields("2", "3"));
     }
 }

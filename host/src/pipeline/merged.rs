@@ -1,7 +1,8 @@
 //! An object after all events of a run: the mirror with their payloads, what changed, what of it is echo.
 
+use super::arrived::Arrived;
 use super::echo::Answered;
-use super::journey::{Arrived, Journey};
+use super::journey::Journey;
 use super::mirror::{Change, Mirror};
 use super::reads;
 use crate::domain::{
@@ -69,6 +70,10 @@ impl Journey<'_> {
             Some(text) => Answered::from_stored(text).map_err(corrupt)?,
             None => Answered::default(),
         };
+        if let Some(rerun) = &newest.rerun {
+            let contact = newest.payload.contact.clone();
+            return Ok(Ok(rerun.changed.merged((mirror, &newest.payload), object, contact)));
+        }
         let mut changes: Vec<Change> = events.iter().map(|arrived| apply(&mut mirror, arrived)).collect();
         if let Some(request) = reads::confirming(events, &mirror) {
             let Some(answer) = self.answers.get(&request) else { return Ok(Err(vec![request])) };

@@ -3,7 +3,10 @@
 //! Runs follow the order of ingest within a lane; lanes run beside each other, tenants get even shares of worker
 //! time. A run never waits on the network.
 
+mod arrived;
+mod compare;
 mod echo;
+mod end_rerun;
 mod feeder;
 mod fetch;
 mod journey;
@@ -11,8 +14,11 @@ mod merge;
 mod merged;
 mod mirror;
 mod payload;
+mod planning;
 mod reactions;
 mod reads;
+mod rerun;
+mod reruns;
 mod rounds;
 mod runs;
 mod scheduler;
@@ -20,6 +26,7 @@ mod tally;
 mod worker;
 mod writes;
 
+pub use reruns::{RerunRefusal, Reruns, RetryFilter};
 pub use runs::{ObjectState, PluginCall, PluginRunner, RecordView, RunEnd, RunResult, Running};
 pub use scheduler::SchedulerStatus;
 pub use worker::{Pipeline, PipelineParts, WorkerSettings};

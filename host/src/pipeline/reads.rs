@@ -1,7 +1,8 @@
 //! What a run has to be answered: reads declared by plugins, one GET where a snapshot left out what we know, the look
 //! for a task's contact, and the look-ups that the database answers.
 
-use super::journey::{Arrived, Journey};
+use super::arrived::Arrived;
+use super::journey::Journey;
 use super::mirror::Mirror;
 use super::payload::Payload;
 use crate::domain::{

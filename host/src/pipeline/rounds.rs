@@ -1,6 +1,8 @@
 //! One plugin's run, begun again until it has its answers: look-ups of the database at once, GHL's stop the journey.
 
-use super::journey::{Arrived, Journey, Stop, Working};
+use super::arrived::Arrived;
+use super::compare::Comparison;
+use super::journey::{Journey, Stop, Working};
 use super::merged::MergedObject;
 use super::runs::{ObjectState, PluginCall, RecordView, RunEnd, RunResult};
 use crate::domain::{Answers, GhlId, ObjectKind, RankrId, ReadRequest};
@@ -21,6 +23,8 @@ pub(super) struct Progress {
     pub(super) answers: Arc<Answers>,
     /// What is to be committed.
     pub(super) commit: EventCommit,
+    /// In a rerun: how its plan differs from what was done.
+    pub(super) comparison: Comparison,
 }
 
 impl Progress {

@@ -79,6 +79,7 @@ mod tests {
             end,
             run_order: 1,
             attempts: 1,
+            changed: None,
             at: Timestamp::from_millis(0),
         };
         let commit = EventCommit {

@@ -1,16 +1,18 @@
 //! The workers: each takes lanes, loads what their events need by two statements, runs them, commits them together.
 //! A lane that GHL has to be asked for is set aside until the answers are there; nobody waits for it but itself.
 
+use super::arrived::{Arrived, arrive};
 use super::feeder;
 use super::fetch::Fetching;
-use super::journey::{self, Arrived, Finished, Journey};
+use super::journey::{self, Finished, Journey};
 use super::reads;
+use super::rerun::Rerun;
 use super::runs::PluginRunner;
 use super::scheduler::{Ended, Scheduler, SchedulerStatus, Taken};
 use super::tally::Tally;
-use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, Timestamp};
+use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, RerunKind, Timestamp};
 use crate::ghl::Ghl;
-use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Store, StoreError};
+use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Original, Store, StoreError};
 use crate::tenants::{Assignments, PausedTenants};
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -34,6 +36,8 @@ pub struct WorkerSettings {
     pub batch: usize,
     /// Events known to the scheduler at once.
     pub window: usize,
+    /// How long a failure that may mend itself is tried.
+    pub give_up_after: Duration,
 }
 
 /// What the pipeline is made of.
@@ -82,6 +86,7 @@ impl Pipeline {
             (parts.ghl.clone(), parts.clock.clone()),
             Arc::clone(&scheduler),
             (tasks.clone(), stop.clone()),
+            settings.give_up_after,
         ));
         for _ in 0..settings.workers.max(1) {
             let worker = Worker {
@@ -89,6 +94,7 @@ impl Pipeline {
                 scheduler: Arc::clone(&scheduler),
                 fetching: Arc::clone(&fetching),
                 batch: settings.batch,
+                give_up_after: settings.give_up_after,
             };
             tasks.spawn(worker.work(stop.clone()));
         }
@@ -114,6 +120,7 @@ struct Worker {
     scheduler: Arc<Scheduler>,
     fetching: Arc<Fetching>,
     batch: usize,
+    give_up_after: Duration,
 }
 
 /// What is to be done with a taken lane.
@@ -216,8 +223,9 @@ impl Worker {
         let sequences: Vec<i64> =
             taken.iter().flat_map(|it| &it.events).map(|event| event.sequence.0).collect();
         let mut bodies = self.parts.store.bodies(&sequences).await?;
+        let mut reruns = self.reruns(taken, &bodies).await?;
         let mut groups: Vec<Vec<Arrived>> =
-            taken.iter().map(|taken| self.group(taken, &mut bodies)).collect();
+            taken.iter().map(|taken| self.group(taken, &mut bodies, &mut reruns)).collect();
         let mut contexts = self.contexts(groups.iter().flatten()).await?;
         let mut nexts: Vec<Option<Next>> = Vec::with_capacity(groups.len());
         let mut resolved = Vec::new();
@@ -308,6 +316,7 @@ impl Worker {
             lane: &taken.lane,
             now: self.parts.clock.now(),
             run_order: taken.run_order,
+            give_up_after: self.give_up_after,
         };
         let later = |until: Timestamp| Ended::Later(until);
         Ok(match journey.run(events).await? {
@@ -318,8 +327,31 @@ impl Worker {
         })
     }
 
+    /// What is known of the events that are to be run again.
+    async fn reruns(
+        &self,
+        taken: &[Taken],
+        bodies: &HashMap<i64, BodyRow>,
+    ) -> Result<HashMap<i64, Again>, StoreError> {
+        let mut reruns = HashMap::new();
+        for slim in taken.iter().flat_map(|taken| &taken.events) {
+            let Some(kind) = RerunKind::parse(&slim.event_type) else { continue };
+            let Some(body) = bodies.get(&slim.sequence.0) else { continue };
+            let asked = (kind, slim.sequence);
+            let (rerun, original) =
+                Rerun::load(&self.parts.store, asked, body.received_at, &body.body).await?;
+            reruns.insert(slim.sequence.0, (Arc::new(rerun), original));
+        }
+        Ok(reruns)
+    }
+
     /// The events of a taken lane that go into one run; the scheduler gets the others back.
-    fn group(&self, taken: &Taken, bodies: &mut HashMap<i64, BodyRow>) -> Vec<Arrived> {
+    fn group(
+        &self,
+        taken: &Taken,
+        bodies: &mut HashMap<i64, BodyRow>,
+        reruns: &mut HashMap<i64, Again>,
+    ) -> Vec<Arrived> {
         // Answers were fetched for these events and no later ones.
         let upto =
             taken.events.first().and_then(|first| self.fetching.upto(first.sequence)).unwrap_or(i64::MAX);
@@ -340,12 +372,37 @@ impl Worker {
                     source_time: body.source_time,
                     body: body.body,
                 };
-                Some(journey::arrive(event, slim.attempts))
+                Some(match reruns.remove(&slim.sequence.0) {
+                    Some(again) => run_again(event, again, slim.attempts),
+                    None => arrive(event, slim.attempts),
+                })
             })
             .collect();
         arrived.truncate(journey::foldable(&arrived).max(1));
         arrived
     }
+}
+
+/// A rerun with its event, if that is still kept.
+type Again = (Arc<Rerun>, Option<Original>);
+
+/// The event that is run again, in the lane of the one that asks for it.
+fn run_again(asking: Event, (rerun, original): Again, attempts: i64) -> Arrived {
+    let event = match original {
+        Some(original) => Event {
+            sequence: rerun.request.event,
+            tenant: original.tenant,
+            connection: original.connection,
+            event_type: original.event_type,
+            cause: original.cause,
+            lane: asking.lane,
+            received_at: original.received_at,
+            source_time: original.source_time,
+            body: original.body,
+        },
+        None => asking,
+    };
+    Arrived { rerun: Some(rerun), ..arrive(event, attempts) }
 }
 
 /// Whether all that is known of an event's objects is loaded.

@@ -1,6 +1,7 @@
 //! What a finished run writes: records and links, timeline entries, the events' ends.
 
-use super::journey::{Arrived, Journey, Working};
+use super::arrived::Arrived;
+use super::journey::{Journey, Working};
 use super::merge::FieldChange;
 use super::merged::MergedObject;
 use super::mirror::Change;
@@ -54,7 +55,7 @@ impl Journey<'_> {
     pub(super) fn waiting(&self, events: &[Arrived], retry_at: Timestamp) -> EventCommit {
         let mut commit = EventCommit::default();
         for arrived in events {
-            commit.events.push(self.event_row(arrived, EventEnd::Waiting(retry_at)));
+            commit.events.push(self.event_row(arrived, EventEnd::Waiting(retry_at), None));
         }
         commit
     }
@@ -138,7 +139,7 @@ impl Journey<'_> {
         let json = |error: serde_json::Error| StoreError::corrupt("answer", &error);
         for (request, answer) in self.answers.iter().filter(|(request, _)| ReadRequest::is_remote(request)) {
             commit.reads.push(RunReadRow {
-                sequence: newest.event.sequence,
+                sequence: newest.own(),
                 tenant: newest.event.tenant.clone(),
                 request: serde_json::to_string(request).map_err(json)?,
                 answer: serde_json::to_string(answer).map_err(json)?,
@@ -148,21 +149,32 @@ impl Journey<'_> {
         Ok(())
     }
 
-    pub(super) fn write_events(&self, events: &[Arrived], into: Sequence, commit: &mut EventCommit) {
+    pub(super) fn write_events(
+        &self,
+        events: &[Arrived],
+        into: Sequence,
+        mut changed: Option<String>,
+        commit: &mut EventCommit,
+    ) {
         let end = if commit.dead_letters.is_empty() { EventEnd::Done } else { EventEnd::Dead };
         for arrived in events {
-            let end = if arrived.event.sequence == into { end } else { EventEnd::Folded(into) };
-            commit.events.push(self.event_row(arrived, end));
+            let row = if arrived.event.sequence == into {
+                self.event_row(arrived, end, changed.take())
+            } else {
+                self.event_row(arrived, EventEnd::Folded(into), None)
+            };
+            commit.events.push(row);
         }
     }
 
-    fn event_row(&self, arrived: &Arrived, end: EventEnd) -> EventRow {
+    pub(super) fn event_row(&self, arrived: &Arrived, end: EventEnd, changed: Option<String>) -> EventRow {
         EventRow {
-            sequence: arrived.event.sequence,
+            sequence: arrived.own(),
             tenant: arrived.event.tenant.clone(),
             end,
             run_order: self.run_order,
             attempts: arrived.attempts + 1,
+            changed,
             at: self.now,
         }
     }
@@ -207,5 +219,6 @@ pub(super) fn run_row(
         micros: i64::try_from(result.took.as_micros()).unwrap_or(i64::MAX),
         at,
         log: result.log.clone(),
+        rerun: newest.rerun.as_ref().map(|rerun| rerun.own),
     }
 }

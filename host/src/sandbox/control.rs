@@ -1,7 +1,7 @@
 //! `/_sandbox`: registering apps, issuing tokens, switching faults and limits, asking whether all is sent.
 
 use super::caller::Grant;
-use super::limits::Limits;
+use super::limits::{Limits, Script};
 use super::refusal::Refusal;
 use super::shape::{Change, Kind};
 use super::state::{App, Faults, State};
@@ -62,6 +62,11 @@ pub(super) async fn set_business(
 
 pub(super) async fn faults(Extract(state): Extract<Arc<State>>, Json(faults): Json<Faults>) -> StatusCode {
     state.lock().0.faults = faults;
+    StatusCode::NO_CONTENT
+}
+
+pub(super) async fn script(Extract(state): Extract<Arc<State>>, Json(script): Json<Script>) -> StatusCode {
+    state.lock().0.script = script;
     StatusCode::NO_CONTENT
 }
 

@@ -4,12 +4,14 @@ use super::caller;
 use super::refusal::Refusal;
 use super::state::{State, strikes};
 use crate::domain::Timestamp;
+use axum::body::Body;
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,28 +65,81 @@ impl Windows {
     }
 }
 
+/// What happens to one of a program's next writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Step {
+    /// It goes well.
+    Well,
+    /// It is answered 503 and not done.
+    FailBefore,
+    /// It is done and answered 504.
+    FailAfter,
+    /// The connection breaks before it is done.
+    DropBefore,
+    /// It is done, then the connection breaks.
+    DropAfter,
+    /// It is done and answered so late that its webhook comes first.
+    Slow,
+    /// It is answered 429 and not done.
+    Limited,
+}
+
+/// Machine time that a slow answer takes.
+const SLOW: Duration = Duration::from_millis(300);
+
+/// What happens to the next writes, one after the other; those behind them go well.
+pub(super) type Script = VecDeque<Step>;
+
+/// An answer whose connection breaks before its end.
+fn broken() -> Response {
+    let fault = std::io::Error::other("a fault that was asked for");
+    Response::new(Body::from_stream(stream::iter([Err::<Vec<u8>, _>(fault)])))
+}
+
 /// Counts a program's call, answers 429 beyond the quota, lets faults strike, and sets the headers.
 pub(super) async fn guard(Extract(state): Extract<Arc<State>>, request: Request, next: Next) -> Response {
     let grant = caller::token(request.headers()).and_then(|token| state.grant_of(token));
     let Some(grant) = grant.filter(|grant| grant.scopes.is_some()) else { return next.run(request).await };
     let writes = request.method() != Method::GET && !request.uri().path().ends_with("/search");
-    let (counted, limits, refuse, fail_before, fail_after) = {
+    let (counted, limits, refuse, step) = {
         let mut guard = state.lock();
         let inner = &mut guard.0;
         let limits = inner.limits;
         let counted = inner.windows.count(&grant.location, &limits, state.clock.now());
         let refuse = !counted.0 || strikes(&mut inner.faults.too_many);
-        let fail_before = writes && !refuse && strikes(&mut inner.faults.fail_before);
-        let fail_after = writes && !refuse && !fail_before && strikes(&mut inner.faults.fail_after);
-        (counted, limits, refuse, fail_before, fail_after)
+        let step = if !writes || refuse {
+            Step::Well
+        } else if strikes(&mut inner.faults.fail_before) {
+            Step::FailBefore
+        } else if strikes(&mut inner.faults.fail_after) {
+            Step::FailAfter
+        } else {
+            inner.script.pop_front().unwrap_or(Step::Well)
+        };
+        (counted, limits, refuse || step == Step::Limited, step)
     };
     let mut response = if refuse {
         Refusal::TooMany.into_response()
-    } else if fail_before {
-        StatusCode::SERVICE_UNAVAILABLE.into_response()
     } else {
-        let done = next.run(request).await;
-        if fail_after { StatusCode::GATEWAY_TIMEOUT.into_response() } else { done }
+        match step {
+            Step::FailBefore => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Step::DropBefore => broken(),
+            Step::Well | Step::Limited => next.run(request).await,
+            Step::FailAfter => {
+                drop(next.run(request).await);
+                StatusCode::GATEWAY_TIMEOUT.into_response()
+            }
+            Step::DropAfter => {
+                drop(next.run(request).await);
+                broken()
+            }
+            Step::Slow => {
+                let done = next.run(request).await;
+                state.clock.machine_sleep(SLOW).await;
+                done
+            }
+        }
     };
     let said = [
         ("x-ratelimit-max", u64::from(limits.calls)),

@@ -109,6 +109,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/_sandbox/index", put(control::index))
         .route("/_sandbox/contacts/{id}/business", put(control::set_business))
         .route("/_sandbox/faults", put(control::faults))
+        .route("/_sandbox/script", put(control::script))
         .route("/_sandbox/limits", put(control::limits))
         .route("/_sandbox/pending", get(control::pending))
         .merge(api)

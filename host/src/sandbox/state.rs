@@ -5,7 +5,7 @@ use super::delivery::Outgoing;
 use super::index::Index;
 use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry, WriteEntry};
 use super::keys::{Keys, PREFIX};
-use super::limits::{Limits, Windows};
+use super::limits::{Limits, Script, Windows};
 use super::refusal::Refusal;
 use super::shape::{Change, Kind};
 use super::sign::Signer;
@@ -63,6 +63,7 @@ pub(super) struct Inner {
     apps: Vec<App>,
     tokens: HashMap<String, Grant>,
     pub(super) faults: Faults,
+    pub(super) script: Script,
     pub(super) limits: Limits,
     pub(super) windows: Windows,
     pub(super) index: Index,

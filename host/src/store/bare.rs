@@ -126,6 +126,7 @@ fn commit_of(row: &Row) -> Result<EventCommit, StoreError> {
         end: EventEnd::Done,
         run_order: row.try_get(2)?,
         attempts: row.try_get(3)?,
+        changed: None,
         at: at(4)?,
     });
     commit.runs.push(RunRow {
@@ -140,6 +141,7 @@ fn commit_of(row: &Row) -> Result<EventCommit, StoreError> {
         micros: row.try_get(10)?,
         at: at(11)?,
         log: None,
+        rerun: None,
     });
     commit.mirror.push(MirrorRow {
         tenant: tenant.clone(),

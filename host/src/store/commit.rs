@@ -1,11 +1,13 @@
 //! What one event's end writes: its state, runs, mirror, records, links, timeline and dead letters, all or
 //! nothing, many events to a commit.
 
+use super::audit::{self, AuditRow};
 use super::effects::{self, EffectRow};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 use super::outbox::{self, AnsweredRow, EffectMark};
 use super::polling::{self, PollingStep};
+use super::reruns::{self, RerunEnd, RerunRow, ResolvedRow};
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
 use crate::domain::{
@@ -38,6 +40,8 @@ pub struct EventRow {
     pub run_order: i64,
     /// Tries so far.
     pub attempts: i64,
+    /// What it changed in the mirror, JSON, if anything.
+    pub changed: Option<String>,
     /// When.
     pub at: Timestamp,
 }
@@ -67,6 +71,8 @@ pub struct RunRow {
     pub at: Timestamp,
     /// The lines it logged, as JSON, if any.
     pub log: Option<String>,
+    /// The event that asked for it, where its own is run again.
+    pub rerun: Option<Sequence>,
 }
 
 /// The mirror of one GHL object.
@@ -195,18 +201,26 @@ pub struct EventCommit {
     pub polling: Vec<PollingStep>,
     /// Events this commit causes.
     pub inbox: Vec<InboxRow>,
+    /// What people asked to have run again.
+    pub reruns: Vec<RerunRow>,
+    /// How that came out.
+    pub rerun_ends: Vec<RerunEnd>,
+    /// Dead letters that are settled.
+    pub resolved: Vec<ResolvedRow>,
+    /// Who asked for it.
+    pub audit: Vec<AuditRow>,
 }
 
 const EVENTS: Shape = Shape {
-    head: "INSERT INTO events (sequence, tenant, state, run_order, attempts, next_at, folded_into, ended_at)",
-    columns: 8,
+    head: "INSERT INTO events (sequence, tenant, state, run_order, attempts, next_at, folded_into, ended_at, changed)",
+    columns: 9,
     tail: "ON CONFLICT (sequence) DO UPDATE SET state = excluded.state, run_order = excluded.run_order, \
            attempts = excluded.attempts, next_at = excluded.next_at, folded_into = excluded.folded_into, \
-           ended_at = excluded.ended_at WHERE events.state NOT IN ('done', 'dead')",
+           ended_at = excluded.ended_at, changed = excluded.changed WHERE events.state NOT IN ('done', 'dead')",
 };
 const RUNS: Shape = Shape {
-    head: "INSERT INTO runs (tenant, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log)",
-    columns: 11,
+    head: "INSERT INTO runs (tenant, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log, rerun)",
+    columns: 12,
     tail: "",
 };
 const MIRROR: Shape = Shape {
@@ -232,7 +246,8 @@ const DEAD_LETTERS: Shape = Shape {
     head: "INSERT INTO dead_letters (sequence, assignment, tenant, version, outcome, detail, died_at)",
     columns: 7,
     tail: "ON CONFLICT (sequence, assignment) DO UPDATE SET version = excluded.version, outcome = excluded.outcome, \
-           detail = excluded.detail, died_at = excluded.died_at, resolved_at = NULL",
+           detail = excluded.detail, died_at = excluded.died_at, resolved_at = NULL, \
+           resolution = NULL, reason = NULL",
 };
 
 fn bind_event(row: &EventRow, to: &mut Binder) {
@@ -249,7 +264,8 @@ fn bind_event(row: &EventRow, to: &mut Binder) {
         .add(row.attempts)
         .add(next_at.map(Timestamp::millis))
         .add(folded_into)
-        .add(ended_at.map(Timestamp::millis));
+        .add(ended_at.map(Timestamp::millis))
+        .add(row.changed.clone());
 }
 
 fn bind_run(row: &RunRow, to: &mut Binder) {
@@ -263,7 +279,8 @@ fn bind_run(row: &RunRow, to: &mut Binder) {
         .add(row.fuel)
         .add(row.micros)
         .add(row.at.millis())
-        .add(row.log.clone());
+        .add(row.log.clone())
+        .add(row.rerun.map(|sequence| sequence.0));
 }
 
 fn bind_mirror(row: &MirrorRow, to: &mut Binder) {
@@ -348,6 +365,12 @@ pub(super) async fn write_all(
     write!(rankr_events, memory::put_rankr_events);
     write!(reads, memory::put_reads);
     write!(polling, polling::write);
+    write!(reruns, reruns::ask);
+    write!(rerun_ends, reruns::end);
+    write!(resolved, reruns::resolve);
+    for row in commits.iter().flat_map(|commit| &commit.audit) {
+        audit::note(connection, Some(row)).await?;
+    }
     let caused: Vec<InboxRow> = commits.iter().flat_map(|commit| commit.inbox.iter().cloned()).collect();
     Ok(inbox::append_all(connection, &caused).await?.iter().map(Appended::sequence).max())
 }

@@ -39,6 +39,8 @@ pub struct EffectRow {
     pub makes: bool,
     /// What is to be done, JSON.
     pub content: String,
+    /// What the plugin asked for, JSON, where a rerun made something else of it.
+    pub asked: Option<String>,
     /// The effect whose result it names.
     pub after_key: Option<String>,
     /// How it stands: `waiting`, `done` or `refused`.
@@ -51,8 +53,8 @@ pub struct EffectRow {
 
 const EFFECTS: Shape = Shape {
     head: "INSERT INTO effects (tenant, connection, assignment, version, sequence, effect_key, author_key, lane, contact, \
-           cause, op, class, makes, content, after_key, state, attempts, detail, created_at, ended_at)",
-    columns: 20,
+           cause, op, class, makes, content, after_key, state, attempts, detail, created_at, ended_at, asked)",
+    columns: 21,
     tail: "ON CONFLICT (effect_key) DO NOTHING",
 };
 
@@ -76,7 +78,8 @@ fn bind(row: &EffectRow, to: &mut Binder) {
         .add(0_i64)
         .add(row.detail.clone())
         .add(row.at.millis())
-        .add((row.state != "waiting").then(|| row.at.millis()));
+        .add((row.state != "waiting").then(|| row.at.millis()))
+        .add(row.asked.clone());
 }
 
 /// Writes plans in the caller's transaction.
@@ -103,7 +106,7 @@ pub struct EffectListing {
     pub op: String,
     /// `repeatable`, `findable` or `blind`; absent for what is done here.
     pub class: Option<String>,
-    /// `waiting`, `sending`, `done`, `refused`, `dead` or `unclear`.
+    /// `waiting`, `sending`, `done`, `refused`, `dead`, `unclear`, `held` or `cancelled`.
     pub state: String,
     /// Tries so far.
     pub attempts: i64,
@@ -117,9 +120,76 @@ pub struct EffectListing {
     pub ended_at: Option<String>,
 }
 
-const LISTING: &str = "SELECT id, tenant, sequence, assignment, effect_key, contact, op, class, state, attempts, ghl_id, \
-    detail, created_at, ended_at FROM effects WHERE tenant = $1 AND ($2 IS NULL OR state = $2) \
-    AND ($3 IS NULL OR sequence = $3) AND id > $4 ORDER BY id LIMIT $5";
+macro_rules! listed {
+    () => {
+        "SELECT id, tenant, sequence, assignment, effect_key, contact, op, class, state, attempts, ghl_id, detail, \
+         created_at, ended_at FROM effects "
+    };
+}
+const LISTING: &str = concat!(
+    listed!(),
+    "WHERE tenant = $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR sequence = $3) AND id > $4 ORDER BY id LIMIT $5"
+);
+const ONE: &str = concat!(listed!(), "WHERE id = $1");
+
+/// An effect with everything that is known of it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct EffectDetail {
+    /// What the listing shows.
+    #[serde(flatten)]
+    pub effect: EffectListing,
+    /// The author's name for it.
+    pub author_key: Option<String>,
+    /// The version that asked for it.
+    pub version: String,
+    /// What is to be done: targets and values.
+    pub content: serde_json::Value,
+    /// The key of the effect whose result it names.
+    pub waits_for: Option<String>,
+    /// When it is tried next, RFC 3339.
+    pub next_at: Option<String>,
+    /// Its sendings, oldest first.
+    pub attempt_log: Vec<AttemptListing>,
+}
+
+/// One sending of an effect.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct AttemptListing {
+    /// When it was sent, RFC 3339.
+    pub sent_at: String,
+    /// When its outcome was known, RFC 3339.
+    pub answered_at: Option<String>,
+    /// `done`, `found`, `refused`, `failed`, `no-answer`, `interrupted` and so on; absent while it is under way.
+    pub outcome: Option<String>,
+    /// Why it did not go well.
+    pub detail: Option<String>,
+}
+
+fn listing(row: &super::Row) -> Result<EffectListing, StoreError> {
+    Ok(EffectListing {
+        id: row.try_get(0)?,
+        tenant: row.try_get(1)?,
+        sequence: row.try_get(2)?,
+        assignment: row.try_get(3)?,
+        effect_key: row.try_get(4)?,
+        contact: row.try_get(5)?,
+        op: row.try_get(6)?,
+        class: row.try_get(7)?,
+        state: row.try_get(8)?,
+        attempts: row.try_get(9)?,
+        ghl_id: row.try_get(10)?,
+        detail: row.try_get(11)?,
+        created_at: Timestamp::from_millis(row.try_get(12)?).to_rfc3339(),
+        ended_at: rfc3339(row.try_get(13)?),
+    })
+}
+
+/// When it was sent and answered, its outcome and why.
+type AttemptRow = (i64, Option<i64>, Option<String>, Option<String>);
+
+fn rfc3339(millis: Option<i64>) -> Option<String> {
+    millis.map(|at| Timestamp::from_millis(at).to_rfc3339())
+}
 
 /// What is known of an effect that another names.
 #[derive(Clone, Debug)]
@@ -153,28 +223,51 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.readers)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(EffectListing {
-                    id: row.try_get(0)?,
-                    tenant: row.try_get(1)?,
-                    sequence: row.try_get(2)?,
-                    assignment: row.try_get(3)?,
-                    effect_key: row.try_get(4)?,
-                    contact: row.try_get(5)?,
-                    op: row.try_get(6)?,
-                    class: row.try_get(7)?,
-                    state: row.try_get(8)?,
-                    attempts: row.try_get(9)?,
-                    ghl_id: row.try_get(10)?,
-                    detail: row.try_get(11)?,
-                    created_at: Timestamp::from_millis(row.try_get(12)?).to_rfc3339(),
-                    ended_at: row
-                        .try_get::<Option<i64>, _>(13)?
-                        .map(|at| Timestamp::from_millis(at).to_rfc3339()),
-                })
-            })
-            .collect()
+        rows.iter().map(listing).collect()
+    }
+
+    /// An effect with everything that is known of it. Cross-tenant: who asks looks whose it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn effect_detail(&self, id: i64) -> Result<Option<EffectDetail>, StoreError> {
+        let Some(row) = sqlx::query(ONE).bind(id).fetch_optional(&self.readers).await? else {
+            return Ok(None);
+        };
+        let effect = listing(&row)?;
+        let (author_key, version, content, waits_for, next_at): (
+            Option<String>,
+            String,
+            String,
+            Option<String>,
+            Option<i64>,
+        ) = sqlx::query_as(
+            "SELECT author_key, version, content, after_key, next_at FROM effects WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_one(&self.readers)
+        .await?;
+        let attempts: Vec<AttemptRow> = sqlx::query_as(
+            "SELECT sent_at, answered_at, outcome, detail FROM effect_attempts WHERE effect = $1 ORDER BY id",
+        )
+        .bind(id)
+        .fetch_all(&self.readers)
+        .await?;
+        let attempt = |(sent_at, answered_at, outcome, detail): AttemptRow| AttemptListing {
+            sent_at: Timestamp::from_millis(sent_at).to_rfc3339(),
+            answered_at: rfc3339(answered_at),
+            outcome,
+            detail,
+        };
+        Ok(Some(EffectDetail {
+            effect,
+            author_key,
+            version,
+            content: serde_json::from_str(&content).map_err(|error| StoreError::corrupt("effect", &error))?,
+            waits_for,
+            next_at: rfc3339(next_at),
+            attempt_log: attempts.into_iter().map(attempt).collect(),
+        }))
     }
 
     /// How the effect of that key stands. Cross-tenant: the key names event and assignment.

@@ -38,8 +38,9 @@ pub enum StoreError {
         /// What exists.
         what: &'static str,
     },
-    /// What a run had read of a plugin's state was changed meanwhile; nothing of the commit is stored, run it again.
-    #[error("the plugin's state was changed meanwhile")]
+    /// What a commit stands on was changed meanwhile: a plugin's state that its run had read, or how an effect stands.
+    /// Nothing of it is stored.
+    #[error("what it stands on was changed meanwhile")]
     Conflict,
     /// The commit this write was grouped into failed; nothing of it is stored.
     #[error("the commit failed")]

@@ -95,6 +95,29 @@ impl Store {
         Ok(found.map(RankrId::from))
     }
 
+    /// Since when a GHL object is linked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn linked_since(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        kind: ObjectKind,
+        id: &GhlId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT made_at FROM links WHERE tenant = $1 AND kind = $2 AND connection = $3 AND ghl_id = $4",
+        )
+        .bind(tenant.as_str().to_owned())
+        .bind(kind.as_str())
+        .bind(connection.as_str().to_owned())
+        .bind(id.as_str().to_owned())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(found.map(Timestamp::from_millis))
+    }
+
     /// A contact's newest timeline entries, JSON, newest first.
     ///
     /// # Errors

@@ -1,77 +1,220 @@
-//! The outbox: effects that wait for GHL, how they go on, and what GHL answered.
+//! The outbox: effects that wait for GHL, the steps they take, and what GHL answered.
 
-use super::{Connection, Store, StoreError};
+use super::{Connection, Row, Store, StoreError};
 use crate::domain::{
     AssignmentId, Cause, ConnectionId, GhlId, Lane, ObjectKind, Sequence, TenantId, Timestamp,
 };
 use sqlx::Row as _;
+use std::collections::HashSet;
 
-/// How a sent effect ended, or that it goes on.
+/// A step of an effect.
+///
+/// It is taken only from the states and the attempt that whoever takes it knows of, so that a late answer never
+/// overwrites what was decided meanwhile: then the whole commit is refused.
 #[derive(Clone, Debug)]
-pub enum EffectMark {
-    /// It is about to be sent, for the given time.
-    Sending {
-        /// Which.
-        id: i64,
-        /// When.
-        at: Timestamp,
-    },
-    /// It is tried again then.
-    Waiting {
-        /// Which.
-        id: i64,
-        /// When.
-        until: Timestamp,
-        /// Whether the try counts.
-        counts: bool,
+pub struct EffectMark {
+    /// Which.
+    pub id: i64,
+    /// The states it is taken from.
+    pub from: &'static [&'static str],
+    /// The number of attempts it is taken at; any where a person decides.
+    pub attempts: Option<i64>,
+    /// What happens.
+    pub step: EffectStep,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What happens to an effect.
+#[derive(Clone, Debug)]
+pub enum EffectStep {
+    /// It is about to be sent.
+    Sending,
+    /// Nobody knows whether the sending arrived; it is looked for.
+    Doubtful {
+        /// Whether GHL's answer left it open; else the process ended meanwhile.
+        answered: bool,
+        /// The attempt's outcome, a word.
+        outcome: &'static str,
         /// Why.
         detail: String,
     },
-    /// It has ended.
+    /// It is tried again then.
+    Waiting {
+        /// When.
+        until: Timestamp,
+        /// Whether it counts as a failure; what parks a whole connection does not.
+        failing: bool,
+        /// Whether the sending surely was not done.
+        undone: bool,
+        /// The attempt's outcome, a word.
+        outcome: &'static str,
+        /// Why.
+        detail: String,
+    },
+    /// It waits for a person to settle the effect of that key.
+    Held {
+        /// The key of the effect it waits for.
+        after: String,
+        /// Why.
+        detail: String,
+    },
+    /// A person has it sent again.
+    Again {
+        /// Why.
+        detail: String,
+    },
+    /// It has ended; what was held by it goes on.
     Ended {
-        /// Which.
-        id: i64,
-        /// `done`, `refused`, `dead`, `unclear`, or `held` until what it names is settled.
+        /// `done`, `refused`, `dead`, `unclear` or `cancelled`.
         state: &'static str,
         /// GHL's id of what it made or changed.
         ghl_id: Option<GhlId>,
+        /// The attempt's outcome, a word.
+        outcome: &'static str,
         /// Why it did not end well.
         detail: Option<String>,
-        /// When.
-        at: Timestamp,
     },
 }
 
-/// Marks effects in the caller's transaction.
+/// Effects that commits of one group have taken steps of.
+#[derive(Default)]
+pub(super) struct Steps(HashSet<i64>);
+
+impl Steps {
+    /// Whether all these steps can be taken; if so they count as taken.
+    pub(super) async fn admit(
+        &mut self,
+        connection: &mut Connection,
+        marks: &[EffectMark],
+    ) -> Result<bool, StoreError> {
+        for mark in marks {
+            let known: Option<(String, i64)> =
+                sqlx::query_as("SELECT state, attempts FROM effects WHERE id = $1")
+                    .bind(mark.id)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            let fits = known.is_some_and(|(state, attempts)| {
+                mark.from.contains(&state.as_str()) && mark.attempts.is_none_or(|known| known == attempts)
+            });
+            if !fits || self.0.contains(&mark.id) {
+                return Ok(false);
+            }
+        }
+        self.0.extend(marks.iter().map(|mark| mark.id));
+        Ok(true)
+    }
+}
+
+/// Takes admitted steps in the caller's transaction.
 pub(super) async fn mark(connection: &mut Connection, marks: &[&EffectMark]) -> Result<(), StoreError> {
     for mark in marks {
-        let query = match mark {
-            EffectMark::Sending { id, at } => sqlx::query(
-                "UPDATE effects SET state = 'sending', sending_at = $2, attempts = attempts + 1 \
-                 WHERE id = $1 AND state IN ('waiting', 'sending')",
+        take(connection, mark).await?;
+    }
+    Ok(())
+}
+
+async fn take(connection: &mut Connection, mark: &EffectMark) -> Result<(), StoreError> {
+    let at = mark.at.millis();
+    let query = match &mark.step {
+        EffectStep::Sending => {
+            close_attempt(connection, mark, ("interrupted", None)).await?;
+            sqlx::query(
+                "INSERT INTO effect_attempts (effect, tenant, sent_at) SELECT id, tenant, $2 FROM effects WHERE id = $1",
             )
-            .bind(*id)
-            .bind(at.millis()),
-            EffectMark::Waiting { id, until, counts, detail } => sqlx::query(
-                "UPDATE effects SET state = 'waiting', next_at = $2, attempts = attempts - $3, detail = $4 \
-                 WHERE id = $1 AND state IN ('waiting', 'sending')",
+            .bind(mark.id)
+            .bind(at)
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query(
+                "UPDATE effects SET state = 'sending', sending_at = $2, attempts = attempts + 1, doubt_since = NULL, \
+                 next_at = NULL, first_sent_at = coalesce(first_sent_at, $2) WHERE id = $1",
             )
-            .bind(*id)
+            .bind(mark.id)
+            .bind(at)
+        }
+        EffectStep::Doubtful { answered, outcome, detail } => {
+            close_attempt(connection, mark, (outcome, Some(detail))).await?;
+            sqlx::query("UPDATE effects SET doubt_since = $2, doubts = doubts + $3, detail = $4 WHERE id = $1")
+                .bind(mark.id)
+                .bind(at)
+                .bind(i64::from(*answered))
+                .bind(detail.clone())
+        }
+        EffectStep::Waiting { until, failing, undone, outcome, detail } => {
+            close_attempt(connection, mark, (outcome, Some(detail))).await?;
+            // A sending that surely was not done leaves no doubt behind when it was the only one.
+            sqlx::query(
+                "UPDATE effects SET state = 'waiting', next_at = $2, detail = $3, doubt_since = NULL, \
+                 first_sent_at = CASE WHEN $4 = 1 AND attempts <= 1 THEN NULL ELSE first_sent_at END, \
+                 failing_since = CASE WHEN $5 = 1 THEN coalesce(failing_since, $6) ELSE failing_since END, \
+                 attempts = attempts - $4 WHERE id = $1",
+            )
+            .bind(mark.id)
             .bind(until.millis())
-            .bind(i64::from(!*counts))
-            .bind(detail.clone()),
-            EffectMark::Ended { id, state, ghl_id, detail, at } => sqlx::query(
-                "UPDATE effects SET state = $2, ghl_id = coalesce($3, ghl_id), detail = $4, ended_at = $5, next_at = NULL \
-                 WHERE id = $1 AND state IN ('waiting', 'sending', 'unclear')",
+            .bind(detail.clone())
+            .bind(i64::from(*undone))
+            .bind(i64::from(*failing))
+            .bind(at)
+        }
+        EffectStep::Held { after, detail } => {
+            // What it waits for may have been settled since it was looked at.
+            sqlx::query(
+                "UPDATE effects SET state = CASE WHEN EXISTS (SELECT 1 FROM effects maker WHERE maker.effect_key = $2 \
+                 AND maker.state IN ('unclear', 'held')) THEN 'held' ELSE 'waiting' END, after_key = $2, detail = $3 \
+                 WHERE id = $1",
             )
-            .bind(*id)
+            .bind(mark.id)
+            .bind(after.clone())
+            .bind(detail.clone())
+        }
+        EffectStep::Again { detail } => sqlx::query(
+            "UPDATE effects SET state = 'waiting', next_at = NULL, ended_at = NULL, failing_since = NULL, detail = $2 \
+             WHERE id = $1",
+        )
+        .bind(mark.id)
+        .bind(detail.clone()),
+        EffectStep::Ended { state, ghl_id, outcome, detail } => {
+            close_attempt(connection, mark, (outcome, detail.as_deref())).await?;
+            sqlx::query(
+                "UPDATE effects SET state = $2, ghl_id = coalesce($3, ghl_id), detail = $4, ended_at = $5, next_at = NULL \
+                 WHERE id = $1",
+            )
+            .bind(mark.id)
             .bind(*state)
             .bind(ghl_id.as_ref().map(|id| id.as_str().to_owned()))
             .bind(detail.clone())
-            .bind((*state != "held").then(|| at.millis())),
-        };
-        query.execute(&mut *connection).await?;
+            .bind(at)
+        }
+    };
+    query.execute(&mut *connection).await?;
+    if matches!(&mark.step, EffectStep::Ended { state, .. } if *state != "unclear") {
+        sqlx::query(
+            "UPDATE effects SET state = 'waiting', detail = NULL, next_at = NULL WHERE state = 'held' \
+             AND after_key = (SELECT effect_key FROM effects WHERE id = $1)",
+        )
+        .bind(mark.id)
+        .execute(&mut *connection)
+        .await?;
     }
+    Ok(())
+}
+
+/// Notes how the sending under way came out, if one is.
+async fn close_attempt(
+    connection: &mut Connection,
+    mark: &EffectMark,
+    (outcome, detail): (&str, Option<&str>),
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE effect_attempts SET outcome = $2, detail = $3, answered_at = $4 WHERE effect = $1 AND outcome IS NULL",
+    )
+    .bind(mark.id)
+    .bind(outcome.to_owned())
+    .bind(detail.map(str::to_owned))
+    .bind(mark.at.millis())
+    .execute(&mut *connection)
+    .await?;
     Ok(())
 }
 
@@ -112,7 +255,22 @@ pub(super) async fn answered(connection: &mut Connection, rows: &[&AnsweredRow])
     Ok(())
 }
 
-/// An effect at the head of its lane, ready to be looked at.
+/// An open effect, as far as its place in the queue needs it.
+#[derive(Clone, Debug)]
+pub struct SlimEffect {
+    /// Its number.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Through which connection it is done.
+    pub connection: ConnectionId,
+    /// The lane whose order it keeps.
+    pub lane: Lane,
+    /// When it is due.
+    pub due: Option<Timestamp>,
+}
+
+/// An effect, whole.
 #[derive(Clone, Debug)]
 pub struct OpenEffect {
     /// Its number.
@@ -137,54 +295,103 @@ pub struct OpenEffect {
     pub cause: Cause,
     /// What is to be done, JSON.
     pub content: String,
-    /// The effect whose result it names.
-    pub after_key: Option<String>,
-    /// Whether it was being sent when the process ended.
-    pub sending_since: Option<Timestamp>,
+    /// How it stands.
+    pub state: String,
+    /// Whether it is done in GHL, not here.
+    pub remote: bool,
     /// Tries so far.
     pub attempts: i64,
-    /// When it is due.
-    pub due: Option<Timestamp>,
-    /// When it was planned.
-    pub created_at: Timestamp,
+    /// When it was first sent with nobody knowing whether it arrived.
+    pub first_sent_at: Option<Timestamp>,
+    /// Since when nobody knows whether the last sending arrived.
+    pub doubt_since: Option<Timestamp>,
+    /// How often GHL's answer left that open.
+    pub doubts: i64,
+    /// Since when it fails.
+    pub failing_since: Option<Timestamp>,
 }
 
-const HEADS: &str = "SELECT id, tenant, connection, assignment, sequence, effect_key, author_key, lane, contact, cause, \
-    content, after_key, CASE state WHEN 'sending' THEN sending_at END, attempts, next_at, created_at FROM effects e \
-    WHERE state IN ('waiting', 'sending') AND tenant NOT IN (SELECT id FROM tenants WHERE state = 'paused') AND NOT EXISTS (SELECT 1 FROM effects ahead WHERE ahead.lane = e.lane \
-    AND ahead.id < e.id AND ahead.state IN ('waiting', 'sending')) ORDER BY id LIMIT $1";
+const OPEN: &str = "SELECT id, tenant, connection, lane, CASE state WHEN 'waiting' THEN next_at END FROM effects \
+    WHERE state IN ('waiting', 'sending') AND id > $1 ORDER BY id LIMIT $2";
+const WHOLE: &str = "SELECT id, tenant, connection, assignment, sequence, effect_key, author_key, lane, contact, cause, \
+    content, state, class IS NOT NULL, attempts, first_sent_at, doubt_since, doubts, failing_since FROM effects WHERE id = $1";
 
 impl Store {
-    /// The first open effect of each lane, oldest first, but for paused tenants'. Cross-tenant: the outbox works for all.
+    /// Effects that wait or are being sent, after this one, in the order of planning. Cross-tenant: the outbox works for
+    /// all.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn outbox_heads(&self, limit: i64) -> Result<Vec<OpenEffect>, StoreError> {
-        let rows = sqlx::query(HEADS).bind(limit).fetch_all(&self.readers).await?;
+    pub async fn open_effects(&self, after: i64, limit: i64) -> Result<Vec<SlimEffect>, StoreError> {
+        let rows = sqlx::query(OPEN).bind(after).bind(limit).fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| {
-                let cause: String = row.try_get(9)?;
-                Ok(OpenEffect {
+                Ok(SlimEffect {
                     id: row.try_get(0)?,
                     tenant: TenantId::from(row.try_get::<String, _>(1)?),
                     connection: ConnectionId::from(row.try_get::<String, _>(2)?),
-                    assignment: AssignmentId::from(row.try_get::<String, _>(3)?),
-                    sequence: Sequence(row.try_get(4)?),
-                    effect_key: row.try_get(5)?,
-                    author_key: row.try_get(6)?,
-                    lane: Lane::from(row.try_get::<String, _>(7)?),
-                    contact: row.try_get::<Option<String>, _>(8)?.map(GhlId::from),
-                    cause: Cause::parse(&cause)
-                        .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
-                    content: row.try_get(10)?,
-                    after_key: row.try_get(11)?,
-                    sending_since: row.try_get::<Option<i64>, _>(12)?.map(Timestamp::from_millis),
-                    attempts: row.try_get(13)?,
-                    due: row.try_get::<Option<i64>, _>(14)?.map(Timestamp::from_millis),
-                    created_at: Timestamp::from_millis(row.try_get(15)?),
+                    lane: Lane::from(row.try_get::<String, _>(3)?),
+                    due: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_millis),
                 })
             })
             .collect()
+    }
+
+    /// An effect, whole. Cross-tenant: the outbox works for all; who asks for a person looks whose it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn effect(&self, id: i64) -> Result<Option<OpenEffect>, StoreError> {
+        let row = sqlx::query(WHOLE).bind(id).fetch_optional(&self.readers).await?;
+        row.as_ref().map(whole).transpose()
+    }
+
+    /// Effects that name the result of this one and can go on. Cross-tenant: the key names event and assignment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting_after(&self, effect_key: &str) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT id FROM effects WHERE after_key = $1 AND state = 'waiting' ORDER BY id",
+        )
+        .bind(effect_key.to_owned())
+        .fetch_all(&self.readers)
+        .await?)
+    }
+
+    /// How many effects are held by this one. Cross-tenant: the key names event and assignment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_held(&self, effect_key: &str) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM effects WHERE after_key = $1 AND state = 'held'")
+            .bind(effect_key.to_owned())
+            .fetch_one(&self.readers)
+            .await?)
+    }
+
+    /// The key of an unsettled effect that may have made what is to be linked with this Rankr object.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unsettled_maker(
+        &self,
+        tenant: &TenantId,
+        kind: ObjectKind,
+        rankr_id: &crate::domain::RankrId,
+    ) -> Result<Option<String>, StoreError> {
+        let ops = crate::domain::RemoteOp::ALL.iter().filter(|op| op.makes() && op.kind() == kind);
+        let ops: Vec<&str> = ops.map(|op| op.as_str()).collect();
+        let ops = serde_json::to_string(&ops).map_err(|error| StoreError::corrupt("operation", &error))?;
+        Ok(sqlx::query_scalar(
+            "SELECT effect_key FROM effects WHERE tenant = $1 AND state IN ('unclear', 'held') \
+             AND content ->> 'rankr_id' = $2 AND op IN (SELECT value FROM json_each($3)) ORDER BY id DESC LIMIT 1",
+        )
+        .bind(tenant.as_str().to_owned())
+        .bind(rankr_id.as_str().to_owned())
+        .bind(ops)
+        .fetch_optional(&self.readers)
+        .await?)
     }
 
     /// How many effects wait or are being sent. Cross-tenant: for operators.
@@ -195,5 +402,159 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT count(*) FROM effects WHERE state IN ('waiting', 'sending')")
             .fetch_one(&self.readers)
             .await?)
+    }
+}
+
+fn whole(row: &Row) -> Result<OpenEffect, StoreError> {
+    let cause: String = row.try_get(9)?;
+    let time = |place: usize| row.try_get::<Option<i64>, _>(place).map(|at| at.map(Timestamp::from_millis));
+    Ok(OpenEffect {
+        id: row.try_get(0)?,
+        tenant: TenantId::from(row.try_get::<String, _>(1)?),
+        connection: ConnectionId::from(row.try_get::<String, _>(2)?),
+        assignment: AssignmentId::from(row.try_get::<String, _>(3)?),
+        sequence: Sequence(row.try_get(4)?),
+        effect_key: row.try_get(5)?,
+        author_key: row.try_get(6)?,
+        lane: Lane::from(row.try_get::<String, _>(7)?),
+        contact: row.try_get::<Option<String>, _>(8)?.map(GhlId::from),
+        cause: Cause::parse(&cause)
+            .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
+        content: row.try_get(10)?,
+        state: row.try_get(11)?,
+        remote: row.try_get(12)?,
+        attempts: row.try_get(13)?,
+        first_sent_at: time(14)?,
+        doubt_since: time(15)?,
+        doubts: row.try_get(16)?,
+        failing_since: time(17)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EffectClass;
+    use crate::store::{EffectRow, EventCommit, StoreSettings};
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::in_folder(folder.path())).await.unwrap();
+        (folder, store)
+    }
+
+    fn planned(key: &str, after: Option<&str>) -> EffectRow {
+        EffectRow {
+            tenant: "t".into(),
+            connection: "c".into(),
+            assignment: "as".into(),
+            version: "v".into(),
+            sequence: Sequence(1),
+            effect_key: key.into(),
+            author_key: None,
+            lane: "l".into(),
+            contact: None,
+            cause: Cause::Live,
+            op: "create_note",
+            class: Some(EffectClass::Findable),
+            makes: true,
+            content: "{}".into(),
+            asked: None,
+            after_key: after.map(str::to_owned),
+            state: "waiting",
+            detail: None,
+            at: Timestamp::from_millis(1),
+        }
+    }
+
+    fn mark(id: i64, from: &'static [&'static str], attempts: i64, step: EffectStep) -> EventCommit {
+        let mark = EffectMark { id, from, attempts: Some(attempts), step, at: Timestamp::from_millis(5) };
+        EventCommit { marks: vec![mark], ..EventCommit::default() }
+    }
+
+    fn ended(state: &'static str) -> EffectStep {
+        EffectStep::Ended { state, ghl_id: Some("n1".into()), outcome: "done", detail: None }
+    }
+
+    const OPEN_STATES: &[&str] = &["waiting", "sending"];
+
+    #[tokio::test]
+    async fn a_late_answer_overwrites_no_decision() {
+        let (_folder, store) = store().await;
+        let commit = EventCommit { effects: vec![planned("1/as/a", None)], ..EventCommit::default() };
+        store.commit_event(commit).await.unwrap();
+        let sending = || mark(1, OPEN_STATES, 0, EffectStep::Sending);
+        // Two at once, in one group or in two: one is taken.
+        let (one, other) = tokio::join!(store.commit_event(sending()), store.commit_event(sending()));
+        assert_eq!(i32::from(one.is_ok()) + i32::from(other.is_ok()), 1);
+        assert!(matches!(one.and(other), Err(StoreError::Conflict)));
+        store.commit_event(mark(1, OPEN_STATES, 1, ended("unclear"))).await.unwrap();
+        store.commit_event(mark(1, &["unclear"], 1, ended("done"))).await.unwrap();
+        let late = store.commit_event(mark(1, OPEN_STATES, 1, ended("refused"))).await;
+        assert!(matches!(late, Err(StoreError::Conflict)));
+        assert_eq!(store.effect(1).await.unwrap().unwrap().state, "done");
+        let detail = store.effect_detail(1).await.unwrap().unwrap();
+        assert_eq!(detail.attempt_log.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_goes_on_when_what_it_names_is_settled_however_late_it_is_held() {
+        let (_folder, store) = store().await;
+        let effects = vec![planned("a", None), planned("b", Some("a")), planned("c", Some("a"))];
+        store.commit_event(EventCommit { effects, ..EventCommit::default() }).await.unwrap();
+        let held = || EffectStep::Held { after: "a".into(), detail: "it waits".into() };
+        store.commit_event(mark(1, OPEN_STATES, 0, ended("unclear"))).await.unwrap();
+        store.commit_event(mark(2, OPEN_STATES, 0, held())).await.unwrap();
+        assert_eq!(store.count_held("a").await.unwrap(), 1);
+        store.commit_event(mark(1, &["unclear"], 0, ended("done"))).await.unwrap();
+        // One that looked before and is held after it was settled waits no longer.
+        store.commit_event(mark(3, OPEN_STATES, 0, held())).await.unwrap();
+        assert_eq!(store.waiting_after("a").await.unwrap(), [2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_sending_that_was_surely_not_done_leaves_no_doubt() {
+        let (_folder, store) = store().await;
+        let commit = EventCommit { effects: vec![planned("a", None)], ..EventCommit::default() };
+        store.commit_event(commit).await.unwrap();
+        store.commit_event(mark(1, OPEN_STATES, 0, EffectStep::Sending)).await.unwrap();
+        assert!(store.effect(1).await.unwrap().unwrap().first_sent_at.is_some());
+        let until = Timestamp::from_millis(9);
+        let waiting = |failing, undone| EffectStep::Waiting {
+            until,
+            failing,
+            undone,
+            outcome: "rate-limited",
+            detail: "the quota".into(),
+        };
+        store.commit_event(mark(1, OPEN_STATES, 1, waiting(false, true))).await.unwrap();
+        let parked = store.effect(1).await.unwrap().unwrap();
+        assert_eq!((parked.attempts, parked.first_sent_at, parked.failing_since), (0, None, None));
+        store.commit_event(mark(1, OPEN_STATES, 0, EffectStep::Sending)).await.unwrap();
+        store.commit_event(mark(1, OPEN_STATES, 1, waiting(true, false))).await.unwrap();
+        let failing = store.effect(1).await.unwrap().unwrap();
+        assert_eq!(failing.attempts, 1);
+        assert!(failing.first_sent_at.is_some() && failing.failing_since.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_outbox_asks_for_is_found_by_an_index() {
+        let (_folder, store) = store().await;
+        let asked = [
+            (OPEN, "effects_open"),
+            (
+                "SELECT id FROM effects WHERE after_key = $1 AND state = 'waiting' ORDER BY id",
+                "effects_after",
+            ),
+            ("SELECT count(*) FROM effects WHERE after_key = $1 AND state = 'held'", "effects_after"),
+            ("SELECT 1 FROM effects WHERE tenant = $1 AND state IN ('unclear', 'held')", "effects_unsettled"),
+            ("SELECT 1 FROM effect_attempts WHERE effect = $1", "effect_attempts_effect"),
+        ];
+        for (sql, index) in asked {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(&store.readers).await.unwrap();
+            assert!(plan.iter().any(|step| step.3.contains(index)), "{sql}: {plan:?}");
+        }
     }
 }

@@ -30,9 +30,11 @@ pub struct RunListing {
     pub ran_at: String,
     /// What it logged.
     pub log: Option<serde_json::Value>,
+    /// The event that asked for it, where its own was run again.
+    pub rerun: Option<i64>,
 }
 
-const LISTING: &str = "SELECT id, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log \
+const LISTING: &str = "SELECT id, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log, rerun \
     FROM runs WHERE tenant = $1 AND ($2 IS NULL OR sequence = $2) AND id > $3 ORDER BY id LIMIT $4";
 
 impl Store {
@@ -65,6 +67,7 @@ impl Store {
                     micros: row.try_get(8)?,
                     ran_at: Timestamp::from_millis(row.try_get(9)?).to_rfc3339(),
                     log: log.and_then(|text| serde_json::from_str(&text).ok()),
+                    rerun: row.try_get(11)?,
                 })
             })
             .collect()

@@ -6,6 +6,7 @@
 use super::commit::{self, EventCommit};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::Versions;
+use super::outbox::Steps;
 use super::{Connection, StoreError};
 use crate::domain::Clock;
 use sqlx::Connection as _;
@@ -94,7 +95,7 @@ impl WriterHandle {
 /// What a group came to.
 struct Written {
     appended: Vec<Appended>,
-    /// For each commit whether it was written, or its run had read what was changed meanwhile.
+    /// For each commit whether it was written, or what it stands on was changed meanwhile.
     admitted: Vec<bool>,
     /// The greatest sequence the inbox has now.
     last: Option<i64>,
@@ -217,10 +218,12 @@ impl Writer {
         let mut transaction = self.connection.begin().await?;
         let appended = inbox::append_all(&mut transaction, rows).await?;
         let mut versions = Versions::default();
+        let mut steps = Steps::default();
         let mut admitted = Vec::with_capacity(commits.len());
         let mut to_write = Vec::with_capacity(commits.len());
         for commit in commits {
-            let admit = commit.state.is_empty() || versions.admit(&mut transaction, &commit.state).await?;
+            let admit = (commit.state.is_empty() || versions.admit(&mut transaction, &commit.state).await?)
+                && (commit.marks.is_empty() || steps.admit(&mut transaction, &commit.marks).await?);
             admitted.push(admit);
             if admit {
                 to_write.push(commit);

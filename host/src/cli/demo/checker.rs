@@ -231,14 +231,18 @@ fn check_events(
     timeline: &[Value],
     report: &mut Report,
 ) {
-    let mut entries: HashMap<(i64, &str, &str), usize> = HashMap::new();
+    let mut entries: HashMap<(i64, &str, &str, i64), usize> = HashMap::new();
     for entry in timeline {
         let sequence = entry["sequence"].as_i64().unwrap_or_default();
         let effect = entry["entry"]["effect"].as_str().unwrap_or_default();
         let kind = entry["kind"].as_str().unwrap_or_default();
-        *entries.entry((sequence, kind, effect)).or_default() += 1;
+        // An effect that a person has tried again ends again.
+        let attempt = entry["entry"]["attempt"].as_i64().unwrap_or_default();
+        *entries.entry((sequence, kind, effect, attempt)).or_default() += 1;
     }
-    for ((sequence, kind, effect), count) in &entries {
+    for ((sequence, kind, effect, _), count) in
+        entries.iter().filter(|((_, kind, ..), _)| *kind != "decision")
+    {
         for _ in 1..*count {
             report.fault(
                 |it| &mut it.duplicated,
@@ -262,7 +266,11 @@ fn check_events(
             Some("dead") => report.dead_letters += 1,
             _ => report.fault(|it| &mut it.lost, format!("event {sequence} never ended")),
         }
-        if event["state"] == "done" && !entries.contains_key(&(sequence, "event", "")) {
+        // A comparison leaves nothing behind.
+        if event["state"] == "done"
+            && event["type"] != "compare"
+            && !entries.contains_key(&(sequence, "event", "", 0))
+        {
             report.fault(|it| &mut it.lost, format!("event {sequence} has no timeline entry"));
         }
         let Some(id) = event["webhook_id"].as_str() else { continue };
@@ -301,8 +309,8 @@ fn check_effects(journal: &Journal, effects: &[Value], report: &mut Report) {
                 }
             }
             Some("unclear") => report.unclear += 1,
-            Some("refused" | "dead" | "held") if writes == 0 => {}
-            Some("refused" | "dead") => {
+            Some("refused" | "dead" | "held" | "cancelled") if writes == 0 => {}
+            Some("refused" | "dead" | "cancelled") => {
                 report.fault(
                     |it| &mut it.lost,
                     format!("effect {key} was done by GHL, but counts as not done"),

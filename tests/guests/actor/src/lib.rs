@@ -1,8 +1,8 @@
 //! A guest that does what a `rankr.act` event tells it, for the tests of effects, state and schedules.
 
 use mapwright_sdk::{
-    Action, Capability, Effects, Entry, Event, NoteDraft, Plugin, Reaction, Record, RunError, Schedule,
-    Scope, TagsWrite, Target, TaskDraft, WorkflowRun, export_plugin, state,
+    Action, Capability, ContactDraft, Effects, Entry, Event, NoteDraft, Plugin, Reaction, Record, RunError,
+    Schedule, Scope, TagsWrite, Target, TaskDraft, WorkflowRun, export_plugin, state,
 };
 
 /// The plugin.
@@ -85,6 +85,13 @@ impl Reaction for Actor {
 
 export_plugin!(Actor: reaction);
 
+/// The tenant's word; `one` until it is set.
+fn word() -> Result<String, RunError> {
+    let known =
+        state::get(Scope::Tenant, "word").map_err(|error| RunError::unmappable(format!("{error:?}")))?;
+    Ok(known.map_or_else(|| "one".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 fn act(event: &Event, what: &str, text: &str) -> Result<Effects, RunError> {
     let effects = Effects::none();
     Ok(match what {
@@ -106,6 +113,31 @@ fn act(event: &Event, what: &str, text: &str) -> Result<Effects, RunError> {
         }
         "flood" => {
             (0..101).fold(effects, |effects, number| effects.and(NoteDraft::new(format!("{text} {number}"))))
+        }
+        // What it does hangs on a word of the tenant's: the next time the same event asks for something else.
+        "say" => {
+            let word = word()?;
+            effects
+                .keyed("note", NoteDraft::new(format!("{text} {word}")))
+                .and(Action::AddTags(TagsWrite::new([word.clone()])))
+                .and(Entry::new("said", word))
+        }
+        "when-ready" => match word()?.as_str() {
+            "ready" => effects.keyed("note", NoteDraft::new(text)),
+            other => return Err(RunError::unmappable(format!("the word is {other:?}, not ready"))),
+        },
+        "word" => {
+            state::set(Scope::Tenant, "word", Some(text.as_bytes()))
+                .map_err(|error| RunError::unmappable(format!("{error:?}")))?;
+            effects
+        }
+        "contact" => effects.keyed("contact", Action::CreateContact(ContactDraft::new([("email", text)]))),
+        "contact-note" => {
+            let mut note = NoteDraft::new("Welcome");
+            note.contact = Some(Target::MadeBy("contact".to_owned()));
+            effects
+                .keyed("contact", Action::CreateContact(ContactDraft::new([("email", text)])))
+                .keyed("welcome", note)
         }
         "later" => effects.and(Schedule::new(text, event.now + 60_000)),
         "count" => {
