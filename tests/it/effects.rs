@@ -1,11 +1,14 @@
 //! Effects as the outside sees them: done once by their class, chained, refused, guarded; state, schedules and reads.
 
-use crate::system::{Plan, Process, REACTING, System, named};
+use crate::system::{Plan, Process, REACTING, System, named, plugins};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A guest that does what it is told, with everything granted.
+/// A guest that does what it is told, with everything granted, beside a mapping.
 pub(crate) const ACTING: &str = r#"
+[[assignment]]
+tenant = "t"
+plugin = "contact-profile"
 [[assignment]]
 tenant = "t"
 plugin = "actor"
@@ -15,7 +18,8 @@ grants = ["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointm
 "#;
 
 pub(crate) async fn acting() -> (System, Process, String) {
-    let system = System::with(Plan { plugins: named("MAPWRIGHT_GUESTS"), assignments: ACTING }).await;
+    let system =
+        System::with(Plan { plugins: plugins(&["contact-profile", "actor"]), assignments: ACTING }).await;
     let host = system.host("").unwrap_or_else(|| panic!("the host starts; {}", system.log()));
     let contact = system.create(json!({"firstName": "Ada", "email": "ada@example.com"})).await;
     system.settle().await;
@@ -33,7 +37,7 @@ pub(crate) async fn told(system: &System, key: &str, contact: &str, what: &str, 
     body["sequence"].as_i64().unwrap()
 }
 
-/// Effects as `op state`, in the order of planning.
+/// Effects on GHL as `op state`, in the order of planning.
 pub(crate) async fn effects(system: &System) -> Vec<String> {
     let page = system.get("/v1/effects?tenant=t&limit=1000").await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -41,6 +45,7 @@ pub(crate) async fn effects(system: &System) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
+        .filter(|it| !it["class"].is_null())
         .map(|it| format!("{} {}", text(&it["op"]), text(&it["state"])))
         .collect()
 }

@@ -2,7 +2,7 @@
 //! written to GHL is written once; of what can neither be repeated nor found a person is asked.
 
 use crate::effects::ACTING;
-use crate::system::{Plan, REACTING, System, named};
+use crate::system::{Plan, REACTING, System, plugins};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,18 +81,9 @@ async fn wait_for_death(child: &mut std::process::Child) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_over_eighty_kills() {
-    let plugins = tempfile::tempdir().unwrap();
-    let both = ["MAPWRIGHT_PLUGINS", "MAPWRIGHT_GUESTS"].map(named);
-    for file in both.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(Result::unwrap) {
-        if ["contact-profile.wasm", "task-reactions.wasm", "actor.wasm"]
-            .iter()
-            .any(|it| file.file_name() == **it)
-        {
-            std::fs::copy(file.path(), plugins.path().join(file.file_name())).unwrap();
-        }
-    }
-    let assignments = format!("{REACTING}{ACTING}").leak();
-    let plan = Plan { plugins: plugins.path().to_owned(), assignments };
+    let acting = ACTING.split("plugin = \"contact-profile\"").nth(1).unwrap();
+    let assignments = format!("{REACTING}{acting}").leak();
+    let plan = Plan { plugins: plugins(&["contact-profile", "task-reactions", "actor"]), assignments };
     let system = Arc::new(System::with(plan).await);
     let stop = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(load(Arc::clone(&system), Arc::clone(&stop)));

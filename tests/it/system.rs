@@ -15,6 +15,18 @@ pub(crate) fn named(variable: &str) -> PathBuf {
     PathBuf::from(std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; run tests/run")))
 }
 
+/// A folder with these plugins and guests.
+pub(crate) fn plugins(names: &[&str]) -> PathBuf {
+    let folder = tempfile::tempdir().unwrap().keep();
+    for name in names {
+        let file = format!("{name}.wasm");
+        let built = ["MAPWRIGHT_PLUGINS", "MAPWRIGHT_GUESTS"].map(|it| named(it).join(&file));
+        let built = built.iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{file} is not built"));
+        std::fs::copy(built, folder.join(&file)).unwrap();
+    }
+    folder
+}
+
 pub(crate) fn product() -> PathBuf {
     named("MAPWRIGHT_BIN")
 }
