@@ -1,7 +1,7 @@
 //! Connections with an API key: no webhook comes, so what people do in the CRM is found by polling, once, and our own
 //! writes are no news.
 
-use crate::system::{KEY, LOCATION, Plan, Process, REACTING, System, named, product};
+use crate::system::{KEY, LOCATION, Plan, Process, REACTING, System, last_line, named, product, run};
 use mapwright::domain::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -409,6 +409,46 @@ async fn without_the_location_wide_scopes_everything_is_found_contact_by_contact
     polled.check(&[]);
 }
 
+/// The same by command line, the key in a file.
+fn by_command_line(crm: &System, id: &str, key: &str) {
+    let file = crm.folder.path().join("key.txt");
+    std::fs::write(&file, key).unwrap();
+    let file = file.display().to_string();
+    let url = crm.host_url();
+    let to = ["--host", &url, "--key", KEY, "--json"];
+    let done = run(
+        &product(),
+        &[&["connection", "replace-key", id, "--api-key-file", &file], &to[..]].concat(),
+        ("A", "b"),
+    );
+    assert_eq!(last_line(&done)["state"], "connected", "{}", String::from_utf8_lossy(&done.stderr));
+    let shown = run(&product(), &[&["connection", "polling", id], &to[..]].concat(), ("A", "b"));
+    assert_eq!(last_line(&shown)["id"], json!(id));
+    let wrong = run(
+        &product(),
+        &[
+            &[
+                "connection",
+                "add-key",
+                "--tenant",
+                "t",
+                "--environment",
+                "sandbox",
+                "--location",
+                LOCATION,
+                "--scopes",
+                "contacts.readonly",
+                "--api-key-file",
+                &file,
+            ],
+            &to[..],
+        ]
+        .concat(),
+        ("A", "b"),
+    );
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains(id));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_tried_before_the_connection_counts_as_connected() {
     let made = Made { plan: mapping(), scopes: SCOPES, declared: "", more: "" };
@@ -482,6 +522,7 @@ async fn a_key_is_tried_before_the_connection_counts_as_connected() {
         send(reqwest::Method::PUT, "/v1/connections/none/api-key", json!({"api_key": "x"})).await.0,
         404
     );
+    by_command_line(crm, &id, fresh["api_key"].as_str().unwrap());
     assert!(!crm.log().contains("pit-"), "a key is in the log");
 }
 

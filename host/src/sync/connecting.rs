@@ -148,7 +148,7 @@ impl Connecting {
         let tried = async {
             while self.0.polls() {
                 let row = self.0.parts.keys.row(id).await?;
-                if row.state != "checking" || self.polling(&row).await?.failure.is_some() {
+                if row.state == "active" || self.polling(&row).await?.failure.is_some() {
                     break;
                 }
                 clock.machine_sleep(LOOK).await;

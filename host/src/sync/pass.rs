@@ -412,7 +412,7 @@ pub(super) const APPOINTMENTS: &str = "calendars/events.readonly";
 pub(super) fn not_taken(message: &str) -> String {
     format!(
         "GHL does not take the API key ({message}): open the location's Settings > Private Integrations, rotate the key or \
-         make one, and give it with PUT /v1/connections/ID/api-key or `mapwright connection add-key`"
+         make one, and give it with `mapwright connection replace-key` or PUT /v1/connections/{{id}}/api-key"
     )
 }
 
