@@ -137,12 +137,18 @@ impl Pass<'_> {
 
     /// A contact's list did not show it; one GET decides, where the key may make it.
     async fn look_for_child(&mut self, known: &PolledRow, asked_at: Timestamp) -> Result<(), Stop> {
-        if known.kind == ObjectKind::Appointment && !self.reads_appointments() {
-            let mut batch = Batch::default();
-            self.bury(known, asked_at, &mut batch);
-            self.commit(batch.events, batch.seen, false).await?;
-            return Ok(());
+        if known.kind != ObjectKind::Appointment || self.reads_appointments() {
+            let looked = self.look_for(known, known.round).await;
+            let lacks_scope = matches!(looked, Err(Stop::Ghl(GhlError::MissingScope { .. })));
+            self.without_scope(looked).await?;
+            if !lacks_scope {
+                return Ok(());
+            }
         }
-        self.look_for(known, known.round).await
+        // The contact's own list is the only word of it that this key may have.
+        let mut batch = Batch::default();
+        self.bury(known, asked_at, &mut batch);
+        self.commit(batch.events, batch.seen, false).await?;
+        Ok(())
     }
 }
