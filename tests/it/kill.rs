@@ -4,6 +4,7 @@
 use crate::effects::ACTING;
 use crate::system::{Plan, REACTING, System, plugins};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -68,6 +69,15 @@ async fn load(system: Arc<System>, stop: Arc<AtomicBool>) -> Vec<String> {
     told
 }
 
+/// Two files that no host has deployed before: the plugin as it was, and a section nobody reads.
+fn new_versions(folder: &Path, round: u8) {
+    let plugin = std::fs::read(folder.join("contact-profile.wasm")).unwrap();
+    for number in 0..2 {
+        let bytes = [&plugin[..], &[0, 6, 3, b'm', b'r', b'k', round, number]].concat();
+        std::fs::write(folder.join(format!("new-{number}.wasm")), bytes).unwrap();
+    }
+}
+
 async fn wait_for_death(child: &mut std::process::Child) -> bool {
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
@@ -83,7 +93,8 @@ async fn wait_for_death(child: &mut std::process::Child) -> bool {
 async fn nothing_is_lost_or_doubled_over_eighty_kills() {
     let acting = ACTING.split("plugin = \"contact-profile\"").nth(1).unwrap();
     let assignments = format!("{REACTING}{acting}").leak();
-    let plan = Plan { plugins: plugins(&["contact-profile", "task-reactions", "actor"]), assignments };
+    let folder = plugins(&["contact-profile", "task-reactions", "actor"]);
+    let plan = Plan { plugins: folder.clone(), assignments };
     let system = Arc::new(System::with(plan).await);
     let stop = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(load(Arc::clone(&system), Arc::clone(&stop)));
@@ -96,6 +107,9 @@ async fn nothing_is_lost_or_doubled_over_eighty_kills() {
                 "effect-sending" | "effect-answered" => round,
                 _ => 3 + round * 7,
             };
+            if *point == "mid-deployment" {
+                new_versions(&folder, u8::try_from(round).unwrap());
+            }
             match system.host(&format!("{point}={passes}*off->1*return")) {
                 // Dying before it listens is what the deployment's point is for.
                 None => killed += usize::from(*point == "mid-deployment"),

@@ -15,10 +15,12 @@
 )]
 
 mod access;
+mod breaker;
 mod demo;
 mod door;
 mod effects;
 mod kill;
+mod lifecycle;
 mod limits;
 mod once;
 mod polling;

@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 mod api_keys;
+mod assignments;
 mod attempts;
 mod audit;
 mod auth;
@@ -17,9 +18,11 @@ mod keys;
 mod listen;
 mod openapi;
 mod page;
+mod plugins;
 mod problem;
 mod query;
 mod records;
+mod refusals;
 mod reruns;
 mod runs;
 mod serve;

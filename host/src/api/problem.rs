@@ -32,6 +32,25 @@ pub(super) struct Problem {
     /// After how many seconds it may be tried again.
     #[serde(skip)]
     pub(super) retry_after: Option<u64>,
+    /// Places in the body that are at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Fault>>)]
+    pub(super) errors: Option<Box<Faults>>,
+}
+
+/// Places at fault; boxed in a problem, which every handler's result has room for.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Faults(Vec<Fault>);
+
+/// A place in the body that is at fault.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Fault {
+    /// JSON Pointer (RFC 6901) to it.
+    #[schema(example = "/config/tags/0")]
+    pub(super) pointer: String,
+    /// What is wrong there.
+    pub(super) detail: String,
 }
 
 impl Problem {
@@ -43,6 +62,7 @@ impl Problem {
             detail: detail.into(),
             instance: None,
             retry_after: None,
+            errors: None,
         }
     }
 
@@ -95,6 +115,28 @@ impl Problem {
     pub(super) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("The body is longer than {limit_bytes} bytes (http.body_limit_bytes).");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", detail)
+    }
+
+    pub(super) fn upload_too_large(limit_bytes: usize) -> Self {
+        let detail = format!("The file is longer than {limit_bytes} bytes (plugins.upload_bytes).");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The file is too large", detail)
+    }
+
+    /// A body that is well formed and can't be done, with the places at fault.
+    pub(super) fn refused(kind: &str, faults: &[(&str, String)]) -> Self {
+        let detail = faults.iter().map(|(_, detail)| detail.as_str()).collect::<Vec<_>>().join(" ");
+        let mut problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, "What was asked for is refused", detail);
+        let faults = faults
+            .iter()
+            .map(|(pointer, detail)| Fault { pointer: (*pointer).to_owned(), detail: detail.clone() })
+            .collect();
+        problem.errors = Some(Box::new(Faults(faults)));
+        problem
+    }
+
+    pub(super) fn clash(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, "It does not stand so", detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {

@@ -3,8 +3,8 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, audit, auth, dead_letters, effects, envelope, events, health, keys, listen, openapi, records,
-    reruns, runs, tenants, timeline, webhooks,
+    api_keys, assignments, audit, auth, dead_letters, effects, envelope, events, health, keys, listen,
+    openapi, plugins, records, reruns, runs, tenants, timeline, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -28,6 +28,12 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(api_keys::add))
         .routes(routes!(api_keys::replace))
         .routes(routes!(api_keys::polling))
+        .routes(routes!(assignments::list, assignments::activate))
+        .routes(routes!(assignments::show))
+        .routes(routes!(assignments::roll_back))
+        .routes(routes!(assignments::off))
+        .routes(routes!(assignments::on))
+        .routes(routes!(assignments::resume))
         .routes(routes!(audit::list))
         .routes(routes!(events::list, events::take))
         .routes(routes!(dead_letters::list))
@@ -45,6 +51,10 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(effects::list_rankr_events))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::folder))
+        .routes(routes!(plugins::show))
+        .routes(routes!(plugins::show_version))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))
         .routes(routes!(tenants::list, tenants::create))
@@ -52,6 +62,11 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(tenants::pause))
         .routes(routes!(tenants::resume))
         .routes(routes!(timeline::list))
+}
+
+/// Uploads have a cap of their own.
+fn uploads(limit_bytes: usize) -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(plugins::deploy)).layer(DefaultBodyLimit::max(limit_bytes))
 }
 
 fn open() -> OpenApiRouter<ApiState> {
@@ -68,7 +83,7 @@ fn door() -> OpenApiRouter<ApiState> {
 
 /// What the handlers say of themselves.
 pub(super) fn described() -> OpenApi {
-    open().merge(door()).merge(keyed()).to_openapi()
+    open().merge(door()).merge(keyed()).merge(uploads(0)).to_openapi()
 }
 
 fn router(state: ApiState) -> Router {
@@ -78,7 +93,7 @@ fn router(state: ApiState) -> Router {
         served = served.merge(door());
     }
     if state.serves_api {
-        served = served.merge(keyed());
+        served = served.merge(keyed()).merge(uploads(state.upload_bytes));
     }
     let (routes, _) = served.split_for_parts();
     routes

@@ -8,7 +8,7 @@ use crate::pipeline::{Reruns, SchedulerStatus};
 use crate::store::Store;
 use crate::sync::Connecting;
 use crate::telemetry::HealthNotes;
-use crate::tenants::Roster;
+use crate::tenants::{Breakers, Deployer, PluginFolder, Roster};
 use crate::webhooks::{Ingest, RankrDoor};
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -63,4 +63,12 @@ pub struct ApiState {
     pub stopping: CancellationToken,
     /// How much the pipeline has to do; nothing where this process only ingests.
     pub pipeline: Arc<dyn Fn() -> SchedulerStatus + Send + Sync>,
+    /// Deploys and activates plugins.
+    pub deployer: Deployer,
+    /// Which assignments wait.
+    pub breakers: Breakers,
+    /// The watched folder.
+    pub folder: PluginFolder,
+    /// Largest uploaded plugin, bytes.
+    pub upload_bytes: usize,
 }

@@ -1,6 +1,5 @@
 //! The composition root: builds the rooms from the settings, starts them in order, stops them in the reverse.
 
-mod deploy;
 mod notes;
 mod polling;
 mod runner;
@@ -18,7 +17,10 @@ use crate::schedule::Timers;
 use crate::store::{Store, StoreSettings, Synchronous};
 use crate::sync::{Connecting, Poller};
 use crate::telemetry::{self, HealthNotes};
-use crate::tenants::{Assignments, BaseUrls, Credentials, DirectoryCell, Roster, apply_settings};
+use crate::tenants::{
+    Assignments, BaseUrls, BreakerSettings, Breakers, Credentials, Deployer, DeployerParts, DirectoryCell,
+    PluginFolder, Roster, apply_settings,
+};
 use crate::vault::Vault;
 use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
@@ -37,6 +39,7 @@ pub struct App {
     store: Store,
     clock: Clock,
     working: Option<Working>,
+    folder: PluginFolder,
     drain: Duration,
     stop_door: CancellationToken,
     door: JoinHandle<()>,
@@ -50,14 +53,15 @@ impl App {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         telemetry::start_metrics();
         let ground = Ground::open(settings).await?;
-        ground.deploy(settings).await?;
+        let folder = PluginFolder::start(ground.deployer.clone(), settings, ground.health.clone()).await;
+        ground.assignments.refresh(&ground.store).await?;
         let working = match settings.process.has(Role::Worker) {
             true => Some(Working::start(&ground, settings).await?),
             false => None,
         };
         let accounts = Accounts::new(ground.store.clone(), ground.clock.clone(), &settings.api.host_key);
         let app = Self::open_door(
-            ground,
+            (ground, folder),
             settings,
             accounts,
             (&settings.http.listen, working, settings.process.has(Role::Api)),
@@ -77,12 +81,13 @@ impl App {
         ground.assignments.refresh(&ground.store).await?;
         let (accounts, key) =
             Accounts::with_local_key(ground.store.clone(), ground.clock.clone(), &settings.api.host_key)?;
-        let app = Self::open_door(ground, settings, accounts, ("127.0.0.1:0", None, true)).await?;
+        let folder = PluginFolder::unwatched(ground.deployer.clone(), ground.health.clone());
+        let app = Self::open_door((ground, folder), settings, accounts, ("127.0.0.1:0", None, true)).await?;
         Ok((app, key))
     }
 
     async fn open_door(
-        ground: Ground,
+        (ground, folder): (Ground, PluginFolder),
         settings: &Settings,
         accounts: Accounts,
         (listen, working, serves_api): (&str, Option<Working>, bool),
@@ -120,12 +125,25 @@ impl App {
             health: ground.health,
             stopping: stop_door.clone(),
             pipeline: Arc::new(move || seen.as_ref().map(|pipeline| pipeline.status()).unwrap_or_default()),
+            deployer: ground.deployer,
+            breakers: ground.breakers,
+            folder: folder.clone(),
+            upload_bytes: settings.plugins.upload_bytes,
         };
         let door = Door::bind(listen).await.with_context(|| format!("http.listen {listen} can't be had"))?;
         let address = door.address();
         let door = tokio::spawn(door.serve(state));
         let drain = Duration::from_secs(settings.http.drain_seconds);
-        Ok(Self { address, store: ground.store, clock: ground.clock, working, drain, stop_door, door })
+        Ok(Self {
+            address,
+            store: ground.store,
+            clock: ground.clock,
+            working,
+            folder,
+            drain,
+            stop_door,
+            door,
+        })
     }
 
     /// The database, for whoever measures a host in its own process.
@@ -148,6 +166,7 @@ impl App {
         self.stop_door.cancel();
         let ending = async {
             let served = self.door.await;
+            self.folder.stop().await;
             if let Some(working) = self.working {
                 working.stop().await;
             }
@@ -175,6 +194,8 @@ struct Ground {
     health: HealthNotes,
     runtime: Arc<Runtime>,
     limits: Limits,
+    deployer: Deployer,
+    breakers: Breakers,
     ghl: Ghl,
     connecting: Connecting,
     /// Effects that people have moved, for the outbox.
@@ -204,6 +225,15 @@ impl Ground {
         notes::of_settings(settings, &health);
         notes::of_runtime(&runtime, &health);
         let changed = Changed::default();
+        let breakers = Breakers::load(store.clone(), clock.clone(), breaker_settings(settings)).await?;
+        let deployer = Deployer::new(DeployerParts {
+            store: store.clone(),
+            runtime: Arc::clone(&runtime),
+            limits,
+            clock: clock.clone(),
+            assignments: assignments.clone(),
+            breakers: breakers.clone(),
+        });
         Ok(Self {
             clock,
             store,
@@ -213,24 +243,12 @@ impl Ground {
             health,
             runtime,
             limits,
+            deployer,
+            breakers,
             ghl,
             connecting,
             changed,
         })
-    }
-
-    /// Deploys the plugins of the folder and activates what the configuration assigns.
-    async fn deploy(&self, settings: &Settings) -> anyhow::Result<()> {
-        let deployment = deploy::Deployment {
-            store: &self.store,
-            runtime: &self.runtime,
-            limits: &self.limits,
-            now: self.clock.now(),
-        };
-        let deployed = deployment.folder(&settings.plugins.folder).await?;
-        deployment.assign(settings, &deployed).await?;
-        self.assignments.refresh(&self.store).await?;
-        Ok(())
     }
 }
 
@@ -274,6 +292,7 @@ impl Working {
             ghl: ground.ghl.clone(),
             paused: ground.roster.paused(),
             planned,
+            breakers: ground.breakers.clone(),
         };
         let worker_settings = WorkerSettings {
             workers: workers(settings),
@@ -343,6 +362,14 @@ fn store_settings(settings: &Settings) -> StoreSettings {
         store.synchronous = Synchronous::Off;
     }
     store
+}
+
+fn breaker_settings(settings: &Settings) -> BreakerSettings {
+    BreakerSettings {
+        contacts: settings.plugins.breaker_contacts,
+        window: Duration::from_secs(settings.plugins.breaker_window_seconds),
+        pause: Duration::from_secs(settings.plugins.breaker_pause_seconds),
+    }
 }
 
 /// Workers; twice the cores by default, so that one runs while another waits for its commit.

@@ -164,7 +164,15 @@ impl HostClient {
         if title.is_empty() {
             bail!("{asked} was answered {}", reply.status);
         }
-        bail!("{title} ({}): {detail}", reply.status)
+        let mut words = format!("{title} ({}): {detail}", reply.status);
+        for fault in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
+            let part = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
+            words.push_str("\n  at ");
+            words.push_str(part("pointer"));
+            words.push_str(": ");
+            words.push_str(part("detail"));
+        }
+        bail!("{words}")
     }
 
     /// All rows of a listing, page by page, up to `most`, as one page.
@@ -220,7 +228,6 @@ pub(super) enum Body<'a> {
     /// JSON.
     Json(&'a Value),
     /// Anything else.
-    #[expect(dead_code, reason = "the first command that uploads a file is on its way")]
     Bytes {
         /// What it is.
         content_type: &'a str,
@@ -252,7 +259,6 @@ pub(super) enum Shown {
     /// One thing, key by key.
     Thing(Value),
     /// Nothing more than was said.
-    #[expect(dead_code, reason = "for commands that speak for themselves")]
     Nothing,
 }
 

@@ -116,6 +116,18 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     ] {
         demand((1..=720).contains(&hours), format!("pipeline.{key} is {hours}: give 1 to 720 hours"));
     }
+    demand(
+        settings.plugins.folder_every_millis >= 50,
+        format!("plugins.folder_every_millis is {}: give at least 50", settings.plugins.folder_every_millis),
+    );
+    demand(
+        settings.plugins.breaker_contacts > 0,
+        "plugins.breaker_contacts is 0: give at least 1".to_owned(),
+    );
+    demand(
+        settings.plugins.breaker_window_seconds > 0 && settings.plugins.breaker_pause_seconds > 0,
+        "plugins.breaker_window_seconds and plugins.breaker_pause_seconds must be at least 1".to_owned(),
+    );
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_polling(&settings.polling, &mut demand);
     check_names(settings, &mut demand);
@@ -153,8 +165,15 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
         }
         demand_tenant(settings, demand, &format!("connection {}", connection.id), &connection.tenant);
     }
+    // Whether tenant and plugin of an assignment are there is known only to the running host, since people make both.
     for assignment in &settings.assignments {
-        demand_tenant(settings, demand, &format!("assignment of {}", assignment.plugin), &assignment.tenant);
+        demand(
+            matches!(assignment.on_failure.as_str(), "dead-letter" | "hold"),
+            format!(
+                "assignment.on_failure of {} is {:?}: give \"dead-letter\" or \"hold\"",
+                assignment.plugin, assignment.on_failure
+            ),
+        );
     }
 }
 

@@ -161,6 +161,18 @@ pub struct PluginSettings {
     pub wall_seconds: u64,
     /// The watched folder; empty: none.
     pub folder: PathBuf,
+    /// Milliseconds between two looks at the folder.
+    pub folder_every_millis: u64,
+    /// Whether a new version in the folder is activated where an older one is active.
+    pub activate_new: bool,
+    /// Largest upload, bytes.
+    pub upload_bytes: usize,
+    /// Contacts an assignment must fail on for its breaker to open.
+    pub breaker_contacts: usize,
+    /// Seconds of product time within which.
+    pub breaker_window_seconds: u64,
+    /// Seconds of product time until an open breaker has one run tried.
+    pub breaker_pause_seconds: u64,
 }
 
 /// The webhook door.
@@ -282,12 +294,22 @@ pub struct AssignmentSettings {
     pub tenant: String,
     /// Which plugin, by the name in its description.
     pub plugin: String,
+    /// Its id or its semantic version; empty: the one deployed last when it is first activated, then as people decide.
+    #[serde(default)]
+    pub version: String,
     /// Its configuration, JSON text.
     #[serde(default = "empty_object")]
     pub config: String,
     /// Capabilities it is granted.
     #[serde(default)]
     pub grants: Vec<String>,
+    /// What becomes of events it finally fails on: `dead-letter` or `hold`.
+    #[serde(default = "dead_letter")]
+    pub on_failure: String,
+}
+
+fn dead_letter() -> String {
+    "dead-letter".to_owned()
 }
 
 fn empty_object() -> String {

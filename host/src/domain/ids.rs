@@ -66,6 +66,8 @@ text_id! {
     ConnectionId = "cn_";
     /// A tenant's use of a plugin.
     AssignmentId = "as_";
+    /// A version with a configuration and grants, in use by an assignment or once in use.
+    ActivationId = "ac_";
     /// One call of one plugin version on one event.
     RunId = "rn_";
     /// A key of the REST API.

@@ -3,7 +3,7 @@
 use super::merge::{FieldChange, Record};
 use super::payload::{self, Payload};
 use super::rerun::Rerun;
-use crate::domain::{Event, Fields, Sequence, Timestamp, VersionId};
+use crate::domain::{AssignmentId, Event, Fields, Sequence, Timestamp, VersionId};
 use std::sync::Arc;
 
 /// An event with its body taken apart.
@@ -14,6 +14,8 @@ pub(super) struct Arrived {
     pub(super) attempts: i64,
     /// Set where the event is run again.
     pub(super) rerun: Option<Arc<Rerun>>,
+    /// The only assignment that runs; it was held before.
+    pub(super) only: Option<AssignmentId>,
 }
 
 impl Arrived {
@@ -58,5 +60,5 @@ pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
         assignment: None,
         fields: Fields::new(),
     });
-    Arrived { event, payload, attempts, rerun: None }
+    Arrived { event, payload, attempts, rerun: None, only: None }
 }

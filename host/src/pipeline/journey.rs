@@ -3,6 +3,7 @@
 
 use super::arrived::Arrived;
 use super::compare::Comparison;
+use super::held::{Aftermath, Again};
 use super::merge::{FieldChange, Record};
 use super::merged::MergedObject;
 use super::payload::Payload;
@@ -10,13 +11,13 @@ use super::reads;
 use super::rerun::Changed;
 use super::rounds::{Interface, Progress};
 use super::runs::{PluginRunner, RunEnd};
-use super::writes::{dead_letter, run_row};
+use super::writes::run_row;
 use crate::domain::{
-    Answers, ConnectionId, Event, EventKind, GhlId, Lane, ObjectKind, ObjectRef, RankrId, ReadRequest,
-    TenantId, Timestamp, Value,
+    Answers, AssignmentId, ConnectionId, Event, EventKind, GhlId, Lane, ObjectKind, ObjectRef, RankrId,
+    ReadRequest, TenantId, Timestamp, Value,
 };
 use crate::store::{AnsweredRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError};
-use crate::tenants::ActiveVersion;
+use crate::tenants::{ActiveVersion, Breakers};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,8 @@ const HOLD: Duration = Duration::from_secs(1);
 /// What a journey ends with.
 #[derive(Debug)]
 pub(super) enum Finished {
-    /// All of it is to be committed.
-    Ended(EventCommit),
+    /// All of it is to be committed, and then breakers are to be told.
+    Ended(EventCommit, Aftermath),
     /// Only that it waits is to be committed; it is tried again then.
     Retry(EventCommit, Timestamp),
     /// Nothing is to be committed; it is looked at again then.
@@ -74,6 +75,9 @@ pub(super) struct Journey<'a> {
     pub(super) run_order: i64,
     /// After this long a retryable failure becomes final, so that a lane is never held for good.
     pub(super) give_up_after: Duration,
+    pub(super) breakers: &'a Breakers,
+    /// The held run that this is, if it is one.
+    pub(super) again: Option<Again>,
 }
 
 /// A record under way, with what it was.
@@ -118,24 +122,33 @@ impl Journey<'_> {
     /// Runs the events, which are one event or adjacent snapshots of one object, oldest first.
     pub(super) async fn run(&self, events: &[Arrived]) -> Result<Finished, StoreError> {
         let Some(newest) = events.iter().max_by_key(|it| (it.event.source_time, it.event.sequence)) else {
-            return Ok(Finished::Ended(EventCommit::default()));
+            return Ok(Finished::Ended(EventCommit::default(), Aftermath::default()));
         };
         if let Some(why) = newest.rerun.as_ref().and_then(|rerun| rerun.idle()) {
-            return Ok(Finished::Ended(self.idle(newest, why)?));
+            return Ok(Finished::Ended(self.idle(newest, why)?, Aftermath::default()));
         }
-        if let Some(until) = self.hold_for_create(newest).await? {
-            return Ok(Finished::Hold(until));
-        }
-        let merged = match self.merge(events, newest)? {
-            Ok(merged) => merged,
-            Err(requests) => return Ok(Finished::Reads { requests, own: true }),
+        let merged = if let Some(again) = &self.again {
+            self.merged_again(newest, &again.change)?
+        } else {
+            if let Some(until) = self.hold_for_create(newest).await? {
+                return Ok(Finished::Hold(until));
+            }
+            match self.merge(events, newest)? {
+                Ok(merged) => merged,
+                Err(requests) => return Ok(Finished::Reads { requests, own: true }),
+            }
         };
         let requests = self.declared_reads(newest, &merged);
         if !requests.is_empty() {
             return Ok(Finished::Reads { requests, own: false });
         }
         match self.run_plugins(events, newest, merged).await {
-            Ok(commit) => Ok(Finished::Ended(commit)),
+            Ok((commit, failed)) => {
+                let aftermath = Aftermath::of(newest, self.lane, (&commit, &failed));
+                Ok(Finished::Ended(commit, aftermath))
+            }
+            // Of an event that has ended but for this run nothing is to be said; its lane waits.
+            Err(Stop::Retry(at)) if self.again.is_some() => Ok(Finished::Hold(at)),
             Err(Stop::Retry(at)) => Ok(Finished::Retry(self.waiting(events, at), at)),
             Err(Stop::Reads(requests)) => Ok(Finished::Reads { requests, own: false }),
             Err(Stop::Store(error)) => Err(error),
@@ -147,12 +160,13 @@ impl Journey<'_> {
         events: &[Arrived],
         newest: &Arrived,
         merged: MergedObject<'_>,
-    ) -> Result<EventCommit, Stop> {
+    ) -> Result<(EventCommit, Vec<AssignmentId>), Stop> {
         let mut progress = Progress {
             records: BTreeMap::new(),
             answers: Arc::clone(&self.answers),
             commit: EventCommit::default(),
             comparison: Comparison::default(),
+            failed: Vec::new(),
         };
         let mut keep = |kind, id: &GhlId| -> Result<(), StoreError> {
             progress.records.insert(kind, self.working(&newest.event, kind, id)?);
@@ -168,16 +182,26 @@ impl Journey<'_> {
         let found = progress.records.get(&kind).filter(|it| it.existed);
         let before = found.and_then(|it| Some((it.id.clone(), newest.before(&it.record)?)));
         let changes = self.map_all(events, newest, &merged, &mut progress).await?;
-        if let Some(object) = merged.object.filter(|_| newest.rerun.is_none()) {
+        let first_time = newest.rerun.is_none() && self.again.is_none();
+        if let Some(object) = merged.object.filter(|_| first_time) {
             self.keep_mirror(newest, object, &merged, &mut progress)?;
         }
         self.react_all(events, newest, &merged, (kind, before), &mut progress).await?;
         let contact = progress.contact();
-        let Progress { records, mut commit, comparison, .. } = progress;
+        let Progress { records, mut commit, comparison, failed, .. } = progress;
         self.write_records(newest, &merged, records, &mut commit)?;
         if let Some(rerun) = &newest.rerun {
             self.write_reads(newest, &mut commit)?;
-            return Ok(self.end_rerun((newest, rerun), (comparison, changes), contact, commit)?);
+            let commit = self.end_rerun((newest, rerun), (comparison, changes), contact, commit)?;
+            return Ok((commit, failed));
+        }
+        if let Some(again) = &self.again {
+            // Mirror, timeline and the event's end were written when everyone else ran.
+            self.write_reads(newest, &mut commit)?;
+            if commit.held.is_empty() {
+                commit.let_go.push((again.assignment.clone(), newest.event.sequence));
+            }
+            return Ok((commit, failed));
         }
         self.write_timeline(
             events,
@@ -191,7 +215,7 @@ impl Journey<'_> {
         let changed = changed.map(|changed| serde_json::to_string(&changed)).transpose();
         let changed = changed.map_err(|error| StoreError::corrupt("list of changes", &error))?;
         self.write_events(events, newest.event.sequence, changed, &mut commit);
-        Ok(commit)
+        Ok((commit, failed))
     }
 
     /// An event about something new waits, a little, for a create of ours on the same contact: it may be what it tells of.
@@ -295,6 +319,9 @@ impl Journey<'_> {
             return Ok(field_changes);
         }
         for active in self.wanting(newest, Interface::Mapping) {
+            if !self.may_run(newest, merged, active, &mut progress.commit)? {
+                continue;
+            }
             let kind = merged.object.map_or(ObjectKind::Contact, |object| object.kind);
             let result =
                 self.rounds(newest, merged, (Interface::Mapping, active), (kind, None), progress).await?;
@@ -319,7 +346,7 @@ impl Journey<'_> {
             self.keep_state(active, &result, end.is_none(), commit);
             commit.runs.push(run_row(newest, active, "mapping", &result, detail.clone(), self.now));
             if let Some(outcome) = end {
-                commit.dead_letters.push(dead_letter(newest, active, outcome, detail, self.now));
+                self.fail((newest, merged, active), (outcome, detail), progress).await?;
             }
         }
         Ok(field_changes)

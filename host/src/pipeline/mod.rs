@@ -9,6 +9,7 @@ mod echo;
 mod end_rerun;
 mod feeder;
 mod fetch;
+mod held;
 mod journey;
 mod merge;
 mod merged;

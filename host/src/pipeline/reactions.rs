@@ -6,7 +6,7 @@ use super::journey::{Journey, Stop, Working};
 use super::merged::MergedObject;
 use super::rounds::{Interface, Progress};
 use super::runs::{RunEnd, RunResult};
-use super::writes::{dead_letter, run_row};
+use super::writes::run_row;
 use crate::domain::{Action, Cause, Effect, Fields, LocalEffect, ObjectKind, RankrId};
 use crate::store::{EventCommit, LinkRow, StateRow, StoreError};
 use crate::tenants::ActiveVersion;
@@ -48,6 +48,9 @@ impl Journey<'_> {
             return Ok(());
         }
         for active in self.wanting(newest, Interface::Reaction) {
+            if !self.may_run(newest, merged, active, &mut progress.commit)? {
+                continue;
+            }
             let before = before.as_ref().map(|(id, fields)| (kind, id, fields));
             let result =
                 self.rounds(newest, merged, (Interface::Reaction, active), (kind, before), progress).await?;
@@ -65,7 +68,7 @@ impl Journey<'_> {
             self.keep_state(active, &result, end.is_none(), commit);
             commit.runs.push(run_row(newest, active, "reaction", &result, detail.clone(), self.now));
             if let Some(outcome) = end {
-                commit.dead_letters.push(dead_letter(newest, active, outcome, detail, self.now));
+                self.fail((newest, merged, active), (outcome, detail), progress).await?;
             }
         }
         Ok(())

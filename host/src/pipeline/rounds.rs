@@ -5,7 +5,7 @@ use super::compare::Comparison;
 use super::journey::{Journey, Stop, Working};
 use super::merged::MergedObject;
 use super::runs::{ObjectState, PluginCall, RecordView, RunEnd, RunResult};
-use crate::domain::{Answers, GhlId, ObjectKind, RankrId, ReadRequest};
+use crate::domain::{Answers, AssignmentId, GhlId, ObjectKind, RankrId, ReadRequest};
 use crate::store::EventCommit;
 use crate::tenants::ActiveVersion;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub(super) struct Progress {
     pub(super) commit: EventCommit,
     /// In a rerun: how its plan differs from what was done.
     pub(super) comparison: Comparison,
+    /// Assignments that finally failed.
+    pub(super) failed: Vec<AssignmentId>,
 }
 
 impl Progress {

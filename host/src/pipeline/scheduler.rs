@@ -2,10 +2,10 @@
 //!
 //! It holds slim entries only; bodies stay in the database until a worker takes the lane.
 
-use crate::domain::{Cause, Lane, Sequence, TenantId, Timestamp};
+use crate::domain::{AssignmentId, Cause, Lane, Sequence, TenantId, Timestamp};
 use crate::store::SlimEvent;
 use crate::tenants::PausedTenants;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -81,6 +81,8 @@ struct State {
     paused: PausedTenants,
     /// Tenants whose events from this sequence on stay in the database: they were paused when these came by.
     held: HashMap<TenantId, i64>,
+    /// Held runs that wait in their lanes to be run again.
+    again: HashSet<(AssignmentId, i64)>,
     fed_up_to: i64,
     run_order: i64,
 }
@@ -157,10 +159,29 @@ impl Scheduler {
         self.changed.notify_waiters();
     }
 
+    /// Adds held runs at the ends of their lanes; those that wait there already are left alone.
+    pub(super) fn feed_again(&self, events: Vec<SlimEvent>) {
+        let mut state = self.state();
+        for event in events {
+            let Some(only) = event.only.clone() else { continue };
+            if state.again.insert((only, event.sequence.0)) {
+                let (lane, tenant) = (event.lane.clone(), event.tenant.clone());
+                state.append(&lane, &tenant, &[event]);
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Held runs that wait in their lanes.
+    pub(super) fn again(&self) -> usize {
+        self.state().again.len()
+    }
+
     /// Events known and not ended.
     pub(super) fn status(&self) -> SchedulerStatus {
         let state = self.state();
-        SchedulerStatus { events: state.open.len(), lanes: state.lanes.len() }
+        SchedulerStatus { events: state.open.len() + state.again.len(), lanes: state.lanes.len() }
     }
 
     /// Events that fill the window: those of paused tenants wait outside it.
@@ -211,10 +232,9 @@ impl Scheduler {
         let freed = match ended {
             Ended::First(count) => {
                 for event in taken.events.iter().take(*count) {
-                    if state.open.remove(&event.sequence.0)
-                        && let Some(queue) = state.tenants.get_mut(&taken.tenant)
-                    {
-                        queue.open = queue.open.saturating_sub(1);
+                    match &event.only {
+                        Some(only) => drop(state.again.remove(&(only.clone(), event.sequence.0))),
+                        None => state.ended(&taken.tenant, event.sequence),
                     }
                 }
                 state.put_back(taken, taken.events.get(*count..).unwrap_or_default(), None)
@@ -249,6 +269,15 @@ impl State {
         queue.events.push_back(event);
         if idle {
             self.offer(lane);
+        }
+    }
+
+    /// An event is no more to be done.
+    fn ended(&mut self, tenant: &TenantId, sequence: Sequence) {
+        if self.open.remove(&sequence.0)
+            && let Some(queue) = self.tenants.get_mut(tenant)
+        {
+            queue.open = queue.open.saturating_sub(1);
         }
     }
 
@@ -369,7 +398,7 @@ impl State {
     }
 }
 
-/// The events at the head of a lane that share type and cause; one that was tried before runs alone.
+/// The events at the head of a lane that share type and cause; one that was tried or held before runs alone.
 fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
     #[cfg(feature = "test-support")]
     if queue.events.len() > 1
@@ -380,9 +409,10 @@ fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
     let Some(first) = queue.events.pop_front() else {
         return Vec::new();
     };
-    let (event_type, cause, retried) = (first.event_type.clone(), first.cause, first.attempts > 0);
+    let (event_type, cause) = (first.event_type.clone(), first.cause);
+    let alone = first.attempts > 0 || first.only.is_some();
     let mut events = vec![first];
-    while !retried
+    while !alone
         && events.len() < RUN_AHEAD
         && cause != Cause::Test
         && queue.events.front().is_some_and(|next| {
@@ -390,6 +420,7 @@ fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
                 && next.cause == cause
                 && next.attempts == 0
                 && next.not_before.is_none()
+                && next.only.is_none()
         })
     {
         events.extend(queue.events.pop_front());
@@ -416,6 +447,7 @@ mod tests {
             cause: Cause::Live,
             attempts: 0,
             not_before: None,
+            only: None,
         }
     }
 
@@ -443,6 +475,24 @@ mod tests {
         scheduler.give_back(&second[0], &Ended::First(1), Duration::ZERO);
         assert_eq!(sequences(&scheduler.take(10, NOW)), [vec![3]]);
         assert_eq!(scheduler.ended_up_to(), 2);
+    }
+
+    #[test]
+    fn a_held_run_runs_alone_at_the_end_of_its_lane_and_is_there_once() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![event(7, "t", "a", "U")]);
+        let again = SlimEvent { only: Some("as".into()), ..event(3, "t", "a", "U") };
+        scheduler.feed_again(vec![again.clone(), again.clone()]);
+        scheduler.feed(vec![event(8, "t", "a", "U")]);
+        assert_eq!((scheduler.again(), scheduler.status().events), (1, 3));
+        for expected in [7, 3, 8] {
+            let taken = scheduler.take(10, NOW);
+            assert_eq!(sequences(&taken), [vec![expected]]);
+            scheduler.give_back(&taken[0], &Ended::First(1), Duration::ZERO);
+        }
+        assert_eq!((scheduler.again(), scheduler.status().events, scheduler.ended_up_to()), (0, 0, 8));
+        scheduler.feed_again(vec![again]);
+        assert_eq!(scheduler.again(), 1);
     }
 
     #[test]

@@ -28,6 +28,7 @@ impl Tally {
                 EventEnd::Done => "done",
                 EventEnd::Folded(_) => "folded",
                 EventEnd::Dead => "dead",
+                EventEnd::Held => "held",
                 EventEnd::Waiting(_) => "waiting",
             };
             *tally.ends.entry(end).or_default() += 1;

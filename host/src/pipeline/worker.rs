@@ -4,6 +4,7 @@
 use super::arrived::{Arrived, arrive};
 use super::feeder;
 use super::fetch::Fetching;
+use super::held::{self, Aftermath, Again};
 use super::journey::{self, Finished, Journey};
 use super::reads;
 use super::rerun::Rerun;
@@ -13,7 +14,7 @@ use super::tally::Tally;
 use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, RerunKind, Timestamp};
 use crate::ghl::Ghl;
 use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Original, Store, StoreError};
-use crate::tenants::{Assignments, PausedTenants};
+use crate::tenants::{ActiveVersion, Assignments, Breakers, PausedTenants};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct PipelineParts {
     pub paused: watch::Receiver<PausedTenants>,
     /// Told when a commit brought effects.
     pub planned: Arc<Notify>,
+    /// Which assignments wait.
+    pub breakers: Breakers,
 }
 
 /// The running pipeline.
@@ -87,6 +90,13 @@ impl Pipeline {
             Arc::clone(&scheduler),
             (tasks.clone(), stop.clone()),
             settings.give_up_after,
+        ));
+        tasks.spawn(held::release(
+            parts.store.clone(),
+            parts.breakers.clone(),
+            Arc::clone(&scheduler),
+            parts.clock.clone(),
+            stop.clone(),
         ));
         for _ in 0..settings.workers.max(1) {
             let worker = Worker {
@@ -126,7 +136,7 @@ struct Worker {
 /// What is to be done with a taken lane.
 enum Next {
     Give(Ended),
-    Commit(Box<EventCommit>, Ended),
+    Commit(Box<EventCommit>, Ended, Aftermath),
     Fetch { requests: Vec<ReadRequest>, own: bool },
 }
 
@@ -195,7 +205,7 @@ impl Worker {
 
     /// Commits what is to be committed.
     async fn settle(&self, next: Next) -> Next {
-        let Next::Commit(commit, ended) = next else { return next };
+        let Next::Commit(commit, ended, aftermath) = next else { return next };
         let planned = !commit.effects.is_empty();
         let tally = Tally::of(&commit);
         match self.parts.store.commit_event(*commit).await {
@@ -204,6 +214,7 @@ impl Worker {
                 if planned {
                     self.parts.planned.notify_one();
                 }
+                aftermath.tell(&self.parts.breakers, &self.scheduler).await;
                 Next::Give(ended)
             }
             // Another lane changed what the run had read of the tenant's state: the run is made again.
@@ -306,7 +317,21 @@ impl Worker {
         contexts: &HashMap<ObjectKey, LoadedContext>,
     ) -> Result<Next, StoreError> {
         let Some(first) = events.first() else { return Ok(Next::Give(Ended::First(0))) };
-        let versions = self.parts.assignments.of(&taken.tenant);
+        let mut versions = self.parts.assignments.of(&taken.tenant);
+        let mut again = None;
+        if let Some(only) = &first.only {
+            let sequence = first.event.sequence;
+            again = Again::read(&self.parts.store, only, sequence).await?;
+            versions = versions
+                .iter()
+                .filter(|active| active.assignment == *only)
+                .cloned()
+                .collect::<Arc<[ActiveVersion]>>();
+            if again.is_none() || versions.is_empty() {
+                // Held no more, or by an assignment that is off; then it stays held until that is on again.
+                return Ok(Next::Give(Ended::First(1)));
+            }
+        }
         let journey = Journey {
             store: &self.parts.store,
             runner: &*self.parts.runner,
@@ -317,11 +342,17 @@ impl Worker {
             now: self.parts.clock.now(),
             run_order: taken.run_order,
             give_up_after: self.give_up_after,
+            breakers: &self.parts.breakers,
+            again,
         };
         let later = |until: Timestamp| Ended::Later(until);
         Ok(match journey.run(events).await? {
-            Finished::Ended(commit) => Next::Commit(Box::new(commit), Ended::First(events.len())),
-            Finished::Retry(commit, until) => Next::Commit(Box::new(commit), later(until)),
+            Finished::Ended(commit, aftermath) => {
+                Next::Commit(Box::new(commit), Ended::First(events.len()), aftermath)
+            }
+            Finished::Retry(commit, until) => {
+                Next::Commit(Box::new(commit), later(until), Aftermath::default())
+            }
             Finished::Hold(until) => Next::Give(later(until)),
             Finished::Reads { requests, own } => Next::Fetch { requests, own },
         })
@@ -332,7 +363,7 @@ impl Worker {
         &self,
         taken: &[Taken],
         bodies: &HashMap<i64, BodyRow>,
-    ) -> Result<HashMap<i64, Again>, StoreError> {
+    ) -> Result<HashMap<i64, Asked>, StoreError> {
         let mut reruns = HashMap::new();
         for slim in taken.iter().flat_map(|taken| &taken.events) {
             let Some(kind) = RerunKind::parse(&slim.event_type) else { continue };
@@ -350,7 +381,7 @@ impl Worker {
         &self,
         taken: &Taken,
         bodies: &mut HashMap<i64, BodyRow>,
-        reruns: &mut HashMap<i64, Again>,
+        reruns: &mut HashMap<i64, Asked>,
     ) -> Vec<Arrived> {
         // Answers were fetched for these events and no later ones.
         let upto =
@@ -374,7 +405,7 @@ impl Worker {
                 };
                 Some(match reruns.remove(&slim.sequence.0) {
                     Some(again) => run_again(event, again, slim.attempts),
-                    None => arrive(event, slim.attempts),
+                    None => Arrived { only: slim.only.clone(), ..arrive(event, slim.attempts) },
                 })
             })
             .collect();
@@ -384,10 +415,10 @@ impl Worker {
 }
 
 /// A rerun with its event, if that is still kept.
-type Again = (Arc<Rerun>, Option<Original>);
+type Asked = (Arc<Rerun>, Option<Original>);
 
 /// The event that is run again, in the lane of the one that asks for it.
-fn run_again(asking: Event, (rerun, original): Again, attempts: i64) -> Arrived {
+fn run_again(asking: Event, (rerun, original): Asked, attempts: i64) -> Arrived {
     let event = match original {
         Some(original) => Event {
             sequence: rerun.request.event,

@@ -156,7 +156,13 @@ impl Journey<'_> {
         mut changed: Option<String>,
         commit: &mut EventCommit,
     ) {
-        let end = if commit.dead_letters.is_empty() { EventEnd::Done } else { EventEnd::Dead };
+        let end = if !commit.held.is_empty() {
+            EventEnd::Held
+        } else if commit.dead_letters.is_empty() {
+            EventEnd::Done
+        } else {
+            EventEnd::Dead
+        };
         for arrived in events {
             let row = if arrived.event.sequence == into {
                 self.event_row(arrived, end, changed.take())

@@ -21,6 +21,6 @@ pub use bench::PluginBench;
 pub use describe::{CAPABILITIES, CapabilityRequest, Description};
 pub use error::{ConfigFault, PackageError, PluginError, RunFailure};
 pub use limits::Limits;
-pub use package::Package;
+pub use package::{Package, version_of};
 pub use run::{LogLine, MappedRecord, ObjectInput, RunContext, RunInput, RunReport};
 pub use runtime::{LoadedVersion, Runtime, RuntimeSettings};

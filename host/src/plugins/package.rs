@@ -31,7 +31,8 @@ pub struct Package {
 }
 
 /// The id of a version: the hash of its uploaded bytes.
-pub(super) fn version_of(uploaded: &[u8]) -> VersionId {
+#[must_use]
+pub fn version_of(uploaded: &[u8]) -> VersionId {
     let mut id = String::from("sha256:");
     for byte in digest(&SHA256, uploaded).as_ref() {
         let _infallible = write!(id, "{byte:02x}");

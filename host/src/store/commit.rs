@@ -3,6 +3,7 @@
 
 use super::audit::{self, AuditRow};
 use super::effects::{self, EffectRow};
+use super::held::{self, HeldRow};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 use super::outbox::{self, AnsweredRow, EffectMark};
@@ -23,6 +24,8 @@ pub enum EventEnd {
     Folded(Sequence),
     /// At least one assignment finally failed; the others stand.
     Dead,
+    /// At least one assignment has not run yet; the others stand.
+    Held,
     /// To be tried again at that moment; nothing else of the event is committed.
     Waiting(Timestamp),
 }
@@ -209,6 +212,10 @@ pub struct EventCommit {
     pub resolved: Vec<ResolvedRow>,
     /// Who asked for it.
     pub audit: Vec<AuditRow>,
+    /// Assignments that have not run on an event yet.
+    pub held: Vec<HeldRow>,
+    /// Assignments that have run on an event they were held from.
+    pub let_go: Vec<(AssignmentId, Sequence)>,
 }
 
 const EVENTS: Shape = Shape {
@@ -255,6 +262,7 @@ fn bind_event(row: &EventRow, to: &mut Binder) {
         EventEnd::Done => ("done", None, None, Some(row.at)),
         EventEnd::Folded(into) => ("done", None, Some(into.0), Some(row.at)),
         EventEnd::Dead => ("dead", None, None, Some(row.at)),
+        EventEnd::Held => ("held", None, None, Some(row.at)),
         EventEnd::Waiting(until) => ("waiting", Some(until), None, None),
     };
     to.add(row.sequence.0)
@@ -371,6 +379,8 @@ pub(super) async fn write_all(
     for row in commits.iter().flat_map(|commit| &commit.audit) {
         audit::note(connection, Some(row)).await?;
     }
+    write!(held, held::hold);
+    write!(let_go, held::let_go);
     let caused: Vec<InboxRow> = commits.iter().flat_map(|commit| commit.inbox.iter().cloned()).collect();
     Ok(inbox::append_all(connection, &caused).await?.iter().map(Appended::sequence).max())
 }

@@ -29,7 +29,7 @@ pub struct EventListing {
     pub received_at: String,
     /// When it happened by its source's own time, RFC 3339.
     pub source_time: String,
-    /// `received`, `waiting`, `done` or `dead`.
+    /// `received`, `waiting`, `done`, `dead`, or `held` while an assignment has not run on it.
     pub state: String,
     /// The place of its last run in the order of runs; absent before the first.
     pub run_order: Option<i64>,
@@ -46,11 +46,11 @@ const LISTING: &str = "SELECT i.sequence, i.tenant, i.connection, i.event_type, 
 
 const OPEN: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
     e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
-    WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $2";
+    WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead', 'held')) ORDER BY i.sequence LIMIT $2";
 
 const OPEN_OF: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
     e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence WHERE i.tenant = $1 AND i.sequence >= $2 \
-    AND i.sequence <= $3 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead')) ORDER BY i.sequence LIMIT $4";
+    AND i.sequence <= $3 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead', 'held')) ORDER BY i.sequence LIMIT $4";
 
 fn slim(row: &Row) -> Result<SlimEvent, StoreError> {
     let cause: String = row.try_get(4)?;
@@ -63,6 +63,7 @@ fn slim(row: &Row) -> Result<SlimEvent, StoreError> {
             .ok_or_else(|| StoreError::Corrupt { what: "cause", detail: cause.clone() })?,
         attempts: row.try_get(5)?,
         not_before: row.try_get::<Option<i64>, _>(6)?.map(Timestamp::from_millis),
+        only: None,
     })
 }
 

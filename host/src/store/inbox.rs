@@ -2,7 +2,7 @@
 
 use super::rows::{self, Binder, Shape};
 use super::{Connection, Store, StoreError};
-use crate::domain::{Cause, ConnectionId, Lane, Sequence, TenantId, Timestamp};
+use crate::domain::{AssignmentId, Cause, ConnectionId, Lane, Sequence, TenantId, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -70,6 +70,8 @@ pub struct SlimEvent {
     pub attempts: i64,
     /// Not to be taken before this moment.
     pub not_before: Option<Timestamp>,
+    /// The only assignment that runs: it was held before, and everything else of the event is done.
+    pub only: Option<AssignmentId>,
 }
 
 const APPEND: Shape = Shape {

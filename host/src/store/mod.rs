@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod apps;
+mod assignments;
 mod audit;
 mod bare;
 mod commit;
@@ -16,6 +17,7 @@ mod disk;
 mod effects;
 mod error;
 mod events;
+mod held;
 mod inbox;
 mod lookups;
 mod memory;
@@ -33,6 +35,7 @@ mod writer;
 
 pub use api_keys::ApiKeyRow;
 pub use apps::{AppRow, ConnectionRow, TenantRow};
+pub use assignments::{Activated, ActivationRow, ActiveRow, AssignmentFilter, AssignmentRow, NewActivation};
 pub use audit::{AuditFilter, AuditListing, AuditRow};
 pub use bare::EndedEvents;
 pub use commit::{
@@ -45,11 +48,12 @@ pub use disk::DiskSpace;
 pub use effects::{AttemptListing, EffectDetail, EffectListing, EffectRow, MadeBy};
 pub use error::StoreError;
 pub use events::EventListing;
+pub use held::{BreakerRow, HeldLane, HeldReason, HeldRow};
 pub use inbox::{Appended, BodyRow, InboxRow, SlimEvent};
 pub use memory::{RankrEventListing, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
 pub use open::{Store, StoreSettings, Synchronous};
 pub use outbox::{AnsweredRow, EffectMark, EffectStep, OpenEffect, SlimEffect};
-pub use plugins::{ActivationRow, VersionRow};
+pub use plugins::{PluginSummary, VersionRow, VersionSummary};
 pub use polling::{DuePolling, Missing, PolledRow, PollingRow, PollingStep};
 pub use records::{LoadedContext, ObjectKey, RecordListing};
 pub use reruns::{Original, PriorEffect, RerunEnd, RerunListing, RerunRow, ResolvedRow};
