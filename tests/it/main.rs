@@ -20,6 +20,8 @@ mod door;
 mod effects;
 mod kill;
 mod limits;
+mod oauth;
+mod oauth_kill;
 mod once;
 mod polling;
 mod replay;

@@ -3,8 +3,8 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, audit, auth, dead_letters, effects, envelope, events, health, keys, listen, openapi, records,
-    reruns, runs, tenants, timeline, webhooks,
+    api_keys, audit, auth, connections, dead_letters, effects, envelope, events, health, keys, listen, oauth,
+    openapi, records, reruns, runs, tenants, timeline, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -52,6 +52,12 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(tenants::pause))
         .routes(routes!(tenants::resume))
         .routes(routes!(timeline::list))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::get))
+        .routes(routes!(connections::authorize))
+        .routes(routes!(connections::reconnect))
+        .routes(routes!(connections::close))
+        .routes(routes!(connections::attempts))
 }
 
 fn open() -> OpenApiRouter<ApiState> {
@@ -66,9 +72,14 @@ fn door() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(webhooks::take))
 }
 
+/// Where people come from and go to, without a key.
+fn people() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(oauth::callback)).routes(routes!(oauth::reconnect))
+}
+
 /// What the handlers say of themselves.
 pub(super) fn described() -> OpenApi {
-    open().merge(door()).merge(keyed()).to_openapi()
+    open().merge(door()).merge(people()).merge(keyed()).to_openapi()
 }
 
 fn router(state: ApiState) -> Router {
@@ -78,7 +89,7 @@ fn router(state: ApiState) -> Router {
         served = served.merge(door());
     }
     if state.serves_api {
-        served = served.merge(keyed());
+        served = served.merge(people()).merge(keyed());
     }
     let (routes, _) = served.split_for_parts();
     routes
