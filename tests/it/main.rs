@@ -18,6 +18,7 @@ mod access;
 mod demo;
 mod door;
 mod effects;
+mod event_types;
 mod kill;
 mod limits;
 mod oauth;
