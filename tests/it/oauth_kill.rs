@@ -72,7 +72,7 @@ async fn killed_after_ghl_answered_and_refused_the_code_a_person_reconnects_and_
     // What comes in and what is to go out waits, also over a restart.
     let contact = office.system.create(json!({"email": "kim@example.com"})).await;
     office.note("before", &contact).await;
-    office.until_effect("waiting").await;
+    office.until_event("ContactCreate").await;
     drop(host);
     let _host = office.host("");
     assert_eq!(office.connection(&id).await["state"], "reconnect-needed");
