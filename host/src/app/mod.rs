@@ -276,15 +276,8 @@ impl Working {
             settings.pipeline.effects_at_once,
         );
         let timers = Timers::start(store.clone(), clock.clone(), assignments.clone());
-        let parts = PipelineParts {
-            store,
-            clock,
-            assignments,
-            runner,
-            ghl,
-            paused: ground.roster.paused(),
-            planned,
-        };
+        let parts =
+            PipelineParts { store, clock, assignments, runner, ghl, paused: ground.roster.paused(), planned };
         let worker_settings = WorkerSettings {
             workers: workers(settings),
             batch: settings.pipeline.batch,
