@@ -124,18 +124,7 @@ impl System {
     /// The same with so many product seconds per machine second.
     pub(crate) async fn at_rate(rate: &str, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(product());
-        command.args([
-            "sandbox",
-            "--listen",
-            "127.0.0.1:0",
-            "--clock-rate",
-            rate,
-            "--clock-origin",
-            "1767225600000",
-        ]);
-        command.arg("--data").arg(folder.path().join("sandbox"));
-        let sandbox = Process::start(command).expect("the sandbox starts");
+        let sandbox = Self::sandbox_at(folder.path(), "127.0.0.1:0", rate);
         let http = reqwest::Client::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let rate = rate.to_owned();
@@ -151,6 +140,22 @@ impl System {
         let app = json!({"app_id": "demo", "webhook_url": format!("{}/webhooks/ghl/demo", system.host_url()), "locations": [LOCATION]});
         system.http.post(system.control("apps")).json(&app).send().await.unwrap().error_for_status().unwrap();
         system
+    }
+
+    fn sandbox_at(folder: &Path, listen: &str, rate: &str) -> Process {
+        let mut command = Command::new(product());
+        command.args(["sandbox", "--listen", listen]);
+        command.args(["--clock-rate", rate, "--clock-origin", "1767225600000"]);
+        command.arg("--data").arg(folder.join("sandbox"));
+        Process::start(command).expect("the sandbox starts")
+    }
+
+    /// Stops the sandbox and starts it again at the same address, over the same data.
+    pub(crate) fn restart_sandbox(&mut self) {
+        let listen = self.sandbox.url.trim_start_matches("http://").to_owned();
+        self.sandbox.child.kill().unwrap();
+        self.sandbox.child.wait().unwrap();
+        self.sandbox = Self::sandbox_at(self.folder.path(), &listen, &self.rate);
     }
 
     pub(crate) async fn token(&self, asked: Value) -> String {

@@ -5,7 +5,7 @@ use crate::accounts::{AccountError, Denied};
 use crate::effects::DecideError;
 use crate::pipeline::RerunRefusal;
 use crate::store::StoreError;
-use crate::tenants::TenantError;
+use crate::tenants::{ConnectError, TenantError};
 use crate::webhooks::{RankrRefusal, Refusal};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -242,6 +242,44 @@ impl From<DecideError> for Problem {
                 detail,
             ),
             DecideError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        let detail = format!("{error}.");
+        match error {
+            ConnectError::UnknownTenant(_)
+            | ConnectError::UnknownApp(_)
+            | ConnectError::UnknownConnection(_) => Self::not_found(detail),
+            ConnectError::BadScopes(_) => Self::bad_parameter(detail),
+            ConnectError::NotRegistered(_) | ConnectError::NotOauth { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "not-authorizable",
+                "It can't be connected by authorisation",
+                detail,
+            ),
+            ConnectError::NoCode(_)
+            | ConnectError::UnknownState
+            | ConnectError::OtherApp(_)
+            | ConnectError::StateUsed
+            | ConnectError::StateExpired(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "bad-link", "The link is not good", detail)
+            }
+            ConnectError::Taken { .. }
+            | ConnectError::Configured { .. }
+            | ConnectError::OtherLocation { .. } => {
+                Self::new(StatusCode::CONFLICT, "location-taken", "The location can't be had", detail)
+            }
+            ConnectError::Ghl(_) | ConnectError::FirstRead(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "ghl-refused", "GHL refused", detail)
+            }
+            ConnectError::Vault(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a request failed on the vault");
+                Self::internal()
+            }
+            ConnectError::Store(error) => error.into(),
         }
     }
 }

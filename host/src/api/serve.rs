@@ -3,8 +3,8 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, assignments, audit, auth, dead_letters, effects, envelope, events, health, keys, listen,
-    openapi, plugins, records, reruns, runs, tenants, timeline, webhooks,
+    api_keys, assignments, audit, auth, connections, dead_letters, effects, envelope, events, health, keys,
+    listen, oauth, openapi, plugins, records, reruns, runs, tenants, timeline, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -62,6 +62,12 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(tenants::pause))
         .routes(routes!(tenants::resume))
         .routes(routes!(timeline::list))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::get))
+        .routes(routes!(connections::authorize))
+        .routes(routes!(connections::reconnect))
+        .routes(routes!(connections::close))
+        .routes(routes!(connections::attempts))
 }
 
 /// Uploads have a cap of their own.
@@ -81,9 +87,14 @@ fn door() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(webhooks::take))
 }
 
+/// Where people come from and go to, without a key.
+fn people() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(oauth::callback)).routes(routes!(oauth::reconnect))
+}
+
 /// What the handlers say of themselves.
 pub(super) fn described() -> OpenApi {
-    open().merge(door()).merge(keyed()).merge(uploads(0)).to_openapi()
+    open().merge(door()).merge(people()).merge(keyed()).merge(uploads(0)).to_openapi()
 }
 
 fn router(state: ApiState) -> Router {
@@ -93,7 +104,7 @@ fn router(state: ApiState) -> Router {
         served = served.merge(door());
     }
     if state.serves_api {
-        served = served.merge(keyed()).merge(uploads(state.upload_bytes));
+        served = served.merge(people()).merge(keyed()).merge(uploads(state.upload_bytes));
     }
     let (routes, _) = served.split_for_parts();
     routes

@@ -8,7 +8,7 @@ use crate::pipeline::{Reruns, SchedulerStatus};
 use crate::store::Store;
 use crate::sync::Connecting;
 use crate::telemetry::HealthNotes;
-use crate::tenants::{Breakers, Deployer, PluginFolder, Roster};
+use crate::tenants::{Breakers, Connections, Deployer, PluginFolder, Roster};
 use crate::webhooks::{Ingest, RankrDoor};
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// The webhook door.
     pub ingest: Ingest,
+    /// Connections.
+    pub connections: Connections,
     /// The door for Rankr's events.
     pub rankr: RankrDoor,
     /// Connections with API keys.

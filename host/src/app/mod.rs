@@ -1,16 +1,15 @@
 //! The composition root: builds the rooms from the settings, starts them in order, stops them in the reverse.
 
+mod connections;
 mod notes;
 mod polling;
 mod runner;
 
 use crate::accounts::Accounts;
 use crate::api::{ApiState, Door, DoorSettings, WrongKeys};
-use crate::config::{ConnectionKind, Role, Settings};
-use crate::domain::{Clock, ClockRate, ConnectionId, TenantId};
+use crate::config::{Role, Settings};
+use crate::domain::{Clock, ClockRate};
 use crate::effects::{Changed, Decisions, Outbox, OutboxParts};
-use crate::ghl::Ghl;
-use crate::outbound::{Client, ClientSettings};
 use crate::pipeline::{Pipeline, PipelineParts, Reruns, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
 use crate::schedule::Timers;
@@ -18,7 +17,7 @@ use crate::store::{Store, StoreSettings, Synchronous};
 use crate::sync::{Connecting, Poller};
 use crate::telemetry::{self, HealthNotes};
 use crate::tenants::{
-    Assignments, BaseUrls, BreakerSettings, Breakers, Credentials, Deployer, DeployerParts, DirectoryCell,
+    Assignments, BreakerSettings, Breakers, Connections, Deployer, DeployerParts, DirectoryCell, Keeper,
     PluginFolder, Roster, apply_settings,
 };
 use crate::vault::Vault;
@@ -98,7 +97,8 @@ impl App {
             ground.directory.clone(),
             ground.assignments.clone(),
             settings.webhooks.max_waiting,
-        );
+        )
+        .telling(ground.connections.wake());
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
         let stop_door = CancellationToken::new();
         let seen = working.as_ref().map(|working| Arc::clone(&working.pipeline));
@@ -107,6 +107,7 @@ impl App {
             clock: ground.clock.clone(),
             ingest,
             rankr: RankrDoor::new(ground.store.clone(), ground.clock.clone(), ground.directory),
+            connections: ground.connections,
             connecting: ground.connecting,
             accounts,
             takes_webhooks: settings.process.has(Role::Ingest),
@@ -196,17 +197,20 @@ struct Ground {
     limits: Limits,
     deployer: Deployer,
     breakers: Breakers,
-    ghl: Ghl,
+    connections: Connections,
     connecting: Connecting,
     /// Effects that people have moved, for the outbox.
     changed: Changed,
+    /// Told when there is something for the outbox.
+    planned: Arc<Notify>,
 }
 
 impl Ground {
     async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let clock = clock(settings);
         let store = Store::open(&store_settings(settings)).await?;
-        apply_settings(&store, settings, clock.now()).await?;
+        let vault = Vault::open(&settings.data.folder)?;
+        apply_settings(&store, settings, &vault, clock.now()).await?;
         let directory = DirectoryCell::default();
         directory.refresh(&store).await?;
         let roster = Roster::read(store.clone(), clock.clone()).await?;
@@ -218,13 +222,17 @@ impl Ground {
             wall: Duration::from_secs(settings.plugins.wall_seconds),
             ..Limits::default()
         };
-        let (ghl, credentials) = ghl(settings, &store, &directory, &clock).await?;
+        let planned = Arc::new(Notify::new());
+        let (connections, credentials) =
+            connections::connections(settings, (&store, &vault), (&directory, &clock), &planned).await?;
+        let ghl = connections.ghl();
         let connecting =
             polling::connecting(settings, (&store, &clock), (&ghl, &directory, credentials)).await?;
-        let (assignments, health) = (Assignments::default(), HealthNotes::default());
+        let health = HealthNotes::default();
         notes::of_settings(settings, &health);
         notes::of_runtime(&runtime, &health);
         let changed = Changed::default();
+        let assignments = Assignments::default();
         let breakers = Breakers::load(store.clone(), clock.clone(), breaker_settings(settings)).await?;
         let deployer = Deployer::new(DeployerParts {
             store: store.clone(),
@@ -245,15 +253,17 @@ impl Ground {
             limits,
             deployer,
             breakers,
-            ghl,
+            connections,
             connecting,
+            planned,
             changed,
         })
     }
 }
 
-/// What does the work: the pipeline, the outbox, the poller and the timers.
+/// What does the work: the pipeline, the outbox, the poller, the timers and the keeper of connections.
 struct Working {
+    keeper: Keeper,
     pipeline: Arc<Pipeline>,
     outbox: Outbox,
     poller: Poller,
@@ -269,12 +279,13 @@ impl Working {
             runtime: Arc::clone(&ground.runtime),
             limits: ground.limits,
         });
-        let planned = Arc::new(Notify::new());
+        let (planned, ghl) = (Arc::clone(&ground.planned), ground.connections.ghl());
+        let keeper = Keeper::start(ground.connections.clone()).await?;
         let outbox = Outbox::start(
             OutboxParts {
                 store: store.clone(),
                 clock: clock.clone(),
-                ghl: ground.ghl.clone(),
+                ghl: ghl.clone(),
                 assignments: assignments.clone(),
                 planned: Arc::clone(&planned),
                 changed: ground.changed.clone(),
@@ -289,7 +300,7 @@ impl Working {
             clock,
             assignments,
             runner,
-            ghl: ground.ghl.clone(),
+            ghl,
             paused: ground.roster.paused(),
             planned,
             breakers: ground.breakers.clone(),
@@ -302,37 +313,16 @@ impl Working {
         };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
         let poller = Poller::start(&ground.connecting);
-        Ok(Self { pipeline, outbox, poller, timers })
+        Ok(Self { keeper, pipeline, outbox, poller, timers })
     }
 
     async fn stop(self) {
         self.poller.stop().await;
+        self.keeper.stop().await;
         self.timers.stop().await;
         self.pipeline.stop().await;
         self.outbox.stop().await;
     }
-}
-
-/// The transport to GHL, over the connections' sealed tokens.
-async fn ghl(
-    settings: &Settings,
-    store: &Store,
-    directory: &DirectoryCell,
-    clock: &Clock,
-) -> anyhow::Result<(Ghl, Arc<Credentials>)> {
-    let vault = Vault::open(&settings.data.folder)?;
-    let urls = BaseUrls {
-        live: Arc::from(settings.ghl.live_url.trim_end_matches('/')),
-        sandbox: Arc::from(settings.ghl.sandbox_url.trim_end_matches('/')),
-    };
-    let credentials = Arc::new(Credentials::new(store.clone(), vault, directory.clone(), urls));
-    let fixed = settings.connections.iter().filter(|connection| connection.kind == ConnectionKind::Fixed);
-    for connection in fixed {
-        let (tenant, id) = (TenantId::new(&connection.tenant), ConnectionId::new(&connection.id));
-        credentials.put_fixed(&tenant, &id, &connection.access_token).await?;
-    }
-    let tokens = Arc::clone(&credentials);
-    Ok((Ghl::new(Client::new(ClientSettings::default())?, clock.clone(), tokens), credentials))
 }
 
 fn hours(count: u64) -> Duration {

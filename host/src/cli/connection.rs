@@ -1,6 +1,7 @@
 //! `mapwright connection`: a tenant's links to GHL's locations.
 
 use super::client::{Body, HostArgs, Shown, segment, with_host};
+use super::output::Columns;
 use crate::outbound::Method;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -11,12 +12,78 @@ use std::path::{Path, PathBuf};
 /// What to do with connections.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectionCommand {
+    /// List connections.
+    List(ListArgs),
+    /// Show a connection: its scopes, its token's times, the last failure; never the token.
+    Show(ShowArgs),
+    /// Make a link on which a person connects a location for a tenant.
+    Authorize(AuthorizeArgs),
+    /// Make a link on which a person connects a connection's location again.
+    Reconnect(ShowArgs),
+    /// Close a connection: its tokens are destroyed, what waits to go out is refused, what was stored stays.
+    Close(ShowArgs),
+    /// List a tenant's attempts to connect, with the step that failed and what GHL said.
+    Attempts(AttemptsArgs),
     /// Connect a location by API key, a private integration token; it is tried at once, and polled from then on.
     AddKey(AddKeyArgs),
     /// Give a connection another API key, as when it was rotated in GHL.
     ReplaceKey(ReplaceKeyArgs),
     /// Show how far a connection with an API key was polled.
     Polling(PollingArgs),
+}
+
+/// Which connections.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: mapwright connection list --tenant acme --config host.toml")]
+pub(super) struct ListArgs {
+    /// Only this tenant's.
+    #[arg(long)]
+    tenant: Option<String>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Which connection.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  mapwright connection show cn_0198c0de --json
+  mapwright connection reconnect cn_0198c0de
+  mapwright connection close cn_0198c0de")]
+pub(super) struct ShowArgs {
+    /// The connection.
+    id: String,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// What to connect.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  mapwright connection authorize --tenant acme --app live
+  mapwright connection authorize --tenant acme --app live --scopes 'contacts.readonly contacts.write' --json")]
+pub(super) struct AuthorizeArgs {
+    /// For whom.
+    #[arg(long)]
+    tenant: String,
+    /// Through which app, as [[app]] in the configuration names it.
+    #[arg(long)]
+    app: String,
+    /// Scopes to ask for, separated by blanks; the app's if left out.
+    #[arg(long)]
+    scopes: Option<String>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Whose attempts.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: mapwright connection attempts --tenant acme")]
+pub(super) struct AttemptsArgs {
+    /// Whose.
+    #[arg(long)]
+    tenant: String,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 /// A location and its key.
@@ -72,9 +139,60 @@ pub(super) struct PollingArgs {
     host: HostArgs,
 }
 
+const COLUMNS: Columns = &[
+    ("ID", "id"),
+    ("TENANT", "tenant"),
+    ("LOCATION", "location"),
+    ("KIND", "kind"),
+    ("STATE", "state"),
+    ("TOKEN ENDS", "token/expires_at"),
+];
+const ATTEMPT_COLUMNS: Columns = &[
+    ("ID", "id"),
+    ("MADE", "created_at"),
+    ("OUTCOME", "outcome"),
+    ("STEP", "step"),
+    ("STATUS", "status"),
+    ("DETAIL", "detail"),
+];
+
+/// Asks the host to do something with a connection, and shows what comes of it.
+async fn act(args: &ShowArgs, what: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/connections/{}/{what}", segment(&args.id));
+    with_host(&args.host, async |host| Ok(Shown::Thing(host.post(&path, None).await?))).await
+}
+
 /// Runs a connection command.
 pub(super) async fn run(command: ConnectionCommand) -> anyhow::Result<()> {
     match command {
+        ConnectionCommand::List(args) => {
+            let query = [("tenant", args.tenant.as_deref())];
+            with_host(&args.host, async |host| {
+                Ok(Shown::Table(host.pages("/v1/connections", &query, None).await?, COLUMNS))
+            })
+            .await
+        }
+        ConnectionCommand::Show(args) => {
+            let path = format!("/v1/connections/{}", segment(&args.id));
+            with_host(&args.host, async |host| Ok(Shown::Thing(host.get(&path, &[]).await?))).await
+        }
+        ConnectionCommand::Authorize(args) => {
+            let asked = json!({"tenant": args.tenant, "app": args.app, "scopes": args.scopes});
+            with_host(&args.host, async |host| {
+                Ok(Shown::Thing(host.post("/v1/connections/authorize", Some(&asked)).await?))
+            })
+            .await
+        }
+        ConnectionCommand::Reconnect(args) => act(&args, "reconnect").await,
+        ConnectionCommand::Close(args) => act(&args, "close").await,
+        ConnectionCommand::Attempts(args) => {
+            let query = [("tenant", Some(args.tenant.as_str()))];
+            with_host(&args.host, async |host| {
+                let page = host.pages("/v1/connection-attempts", &query, None).await?;
+                Ok(Shown::Table(page, ATTEMPT_COLUMNS))
+            })
+            .await
+        }
         ConnectionCommand::AddKey(args) => {
             let key = api_key(&args.api_key_file)?;
             let asked = json!({

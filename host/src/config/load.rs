@@ -131,7 +131,31 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_polling(&settings.polling, &mut demand);
     check_names(settings, &mut demand);
+    check_ghl(settings, &mut demand);
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
+}
+
+fn check_ghl(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
+    let ghl = &settings.ghl;
+    for (key, url) in [
+        ("live_url", ghl.live_url.clone()),
+        ("sandbox_url", ghl.sandbox_url.clone()),
+        ("live_authorize_url", ghl.live_authorize_url.clone()),
+        ("sandbox_authorize_url", ghl.authorize_url("sandbox")),
+    ] {
+        demand(
+            url.starts_with("http://") || url.starts_with("https://"),
+            format!("ghl.{key} is {url:?}: it must begin with http:// or https://"),
+        );
+    }
+    demand(ghl.authorize_minutes > 0, "ghl.authorize_minutes is 0: give at least 1".to_owned());
+    demand(
+        ghl.refresh_ahead_seconds <= 12 * 3600,
+        format!(
+            "ghl.refresh_ahead_seconds is {}: give at most 43200, half of an access token's life",
+            ghl.refresh_ahead_seconds
+        ),
+    );
 }
 
 /// Apps are well named, and what connections and assignments name is there.
@@ -144,6 +168,10 @@ fn check_names(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
         demand(
             matches!(app.environment.as_str(), "live" | "sandbox"),
             format!("app.environment of {} is {:?}: give \"live\" or \"sandbox\"", app.id, app.environment),
+        );
+        demand(
+            app.client_secret.expose_secret().is_empty() || !app.client_id.is_empty(),
+            format!("app {} has a client_secret and no client_id: give both, or none", app.id),
         );
     }
     for connection in &settings.connections {
@@ -285,6 +313,15 @@ mod tests {
         assert_eq!(settings.http.trusted_proxies.len(), 2);
         let error = load_text("[http]\ntrusted_proxies = [\"proxy.example\"]").unwrap_err().to_string();
         assert!(error.contains("trusted_proxies"), "{error}");
+    }
+
+    #[test]
+    fn the_sandboxs_page_is_its_own_unless_named() {
+        let settings = load_text("[ghl]\nsandbox_url = \"http://127.0.0.1:1/\"").unwrap();
+        assert_eq!(settings.ghl.authorize_url("sandbox"), "http://127.0.0.1:1/oauth/chooselocation");
+        assert!(settings.ghl.authorize_url("live").ends_with("/v2/oauth/chooselocation"));
+        let error = load_text("[ghl]\nlive_authorize_url = \"nowhere\"").unwrap_err().to_string();
+        assert!(error.contains("ghl.live_authorize_url"), "{error}");
     }
 
     #[test]

@@ -193,6 +193,28 @@ pub struct GhlSettings {
     pub live_url: String,
     /// API of sandbox connections.
     pub sandbox_url: String,
+    /// Page on which people authorise live apps.
+    pub live_authorize_url: String,
+    /// Page on which people authorise sandbox apps; empty: the sandbox's own.
+    pub sandbox_authorize_url: String,
+    /// Minutes for which a link to that page is good.
+    pub authorize_minutes: u64,
+    /// Seconds before their end at which access tokens are refreshed.
+    pub refresh_ahead_seconds: u64,
+}
+
+impl GhlSettings {
+    /// The page on which people authorise the apps of an environment.
+    #[must_use]
+    pub fn authorize_url(&self, environment: &str) -> String {
+        match environment {
+            "live" => self.live_authorize_url.clone(),
+            _ if self.sandbox_authorize_url.is_empty() => {
+                format!("{}/oauth/chooselocation", self.sandbox_url.trim_end_matches('/'))
+            }
+            _ => self.sandbox_authorize_url.clone(),
+        }
+    }
 }
 
 /// Polling of connections with an API key.
@@ -228,6 +250,15 @@ pub struct AppSettings {
     /// GHL's client id.
     #[serde(default)]
     pub client_id: String,
+    /// GHL's client secret; sealed at the start, and may be left out from then on.
+    #[serde(default = "no_secret")]
+    pub client_secret: SecretString,
+    /// GHL's id of the app's version, which links of private apps carry.
+    #[serde(default)]
+    pub version_id: String,
+    /// Scopes that connections ask for, space separated.
+    #[serde(default = "default_scopes")]
+    pub scopes: String,
     /// Ed25519 public keys, PEM, against which `X-GHL-Signature` is checked.
     pub ed25519_keys: Vec<String>,
     /// RSA public keys, PEM, for the legacy `X-WH-Signature`.
@@ -310,6 +341,14 @@ pub struct AssignmentSettings {
 
 fn dead_letter() -> String {
     "dead-letter".to_owned()
+}
+
+fn no_secret() -> SecretString {
+    SecretString::from("")
+}
+
+fn default_scopes() -> String {
+    "contacts.readonly".to_owned()
 }
 
 fn empty_object() -> String {

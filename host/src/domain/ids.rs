@@ -64,6 +64,12 @@ text_id! {
     TenantId = "tn_";
     /// A tenant's link to one GHL location.
     ConnectionId = "cn_";
+    /// A tenant's authorisation of a whole GHL agency.
+    AgencyId = "ag_";
+    /// An attempt to connect: a link that was handed out.
+    AuthorizationId = "au_";
+    /// Whose tokens: the id of a connection or of an agency.
+    TokenOwner;
     /// A tenant's use of a plugin.
     AssignmentId = "as_";
     /// A version with a configuration and grants, in use by an assignment or once in use.
@@ -102,6 +108,18 @@ pub fn dedupe_key(parts: &[&str]) -> [u8; 16] {
         hash.update(part.as_bytes());
     }
     hash.finish().as_ref().first_chunk::<16>().copied().unwrap_or_default()
+}
+
+impl From<&ConnectionId> for TokenOwner {
+    fn from(id: &ConnectionId) -> Self {
+        Self::new(id.as_str())
+    }
+}
+
+impl From<&AgencyId> for TokenOwner {
+    fn from(id: &AgencyId) -> Self {
+        Self::new(id.as_str())
+    }
 }
 
 impl Lane {

@@ -16,8 +16,8 @@ pub use effect::{Action, Effect, EffectClass, LocalEffect, OWN_DELETION, RemoteE
 pub use event::{Cause, Event, EventKind, ObjectKind, ObjectRef};
 pub use event_type::{CUSTOM_FIELDS, Envelope, EventShape, flatten_custom_fields, shape_of};
 pub use ids::{
-    ActivationId, AppId, AssignmentId, CompanyId, ConnectionId, GhlId, KeyId, Lane, LocationId, PluginName,
-    RankrId, RunId, Sequence, TenantId, VersionId, dedupe_key,
+    ActivationId, AgencyId, AppId, AssignmentId, AuthorizationId, CompanyId, ConnectionId, GhlId, KeyId,
+    Lane, LocationId, PluginName, RankrId, RunId, Sequence, TenantId, TokenOwner, VersionId, dedupe_key,
 };
 pub use read::{Answers, ReadAnswer, ReadObject, ReadRequest, StateWrite};
 pub use rerun::RerunKind;

@@ -165,6 +165,15 @@ impl Clock {
         }
     }
 
+    /// The span of product time that passes in a span of machine time.
+    #[must_use]
+    pub fn product_span(&self, machine: Duration) -> Duration {
+        match &*self.0 {
+            Kind::Running { rate, .. } => machine.mul_f64(*rate),
+            Kind::Manual { .. } => machine,
+        }
+    }
+
     /// A point of machine time to measure durations from.
     #[must_use]
     pub fn machine_now(&self) -> Instant {

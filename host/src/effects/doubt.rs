@@ -62,6 +62,7 @@ impl Performer {
         match self.find(work).await? {
             Ok(Some(found)) => return self.finish(work, End::found(found)).await,
             Ok(None) => {}
+            Err(GhlError::Closed(why)) => return self.finish(work, End::unclear(&why)).await,
             Err(error) => return Ok(Next::Park(self.until(&error))),
         }
         let (now, until) = (self.parts.clock.now(), since.plus(LOOK_FOR));

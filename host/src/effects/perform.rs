@@ -77,6 +77,7 @@ impl Performer {
             match self.find(&work).await? {
                 Ok(Some(found)) => return self.finish(&work, End::found(found)).await,
                 Ok(None) => {}
+                Err(GhlError::Closed(why)) => return self.finish(&work, End::unclear(&why)).await,
                 Err(error) => return Ok(Next::Park(self.until(&error))),
             }
         }
@@ -160,7 +161,8 @@ impl Performer {
             GhlError::Refused { .. }
             | GhlError::NotFound { .. }
             | GhlError::Duplicate { .. }
-            | GhlError::MissingScope { .. } => self.refused(work, &error).await,
+            | GhlError::MissingScope { .. }
+            | GhlError::Closed(_) => self.refused(work, &error).await,
         }
     }
 
@@ -172,10 +174,26 @@ impl Performer {
             match self.find(work).await? {
                 Ok(Some(found)) => return self.finish(work, End::found(found)).await,
                 Ok(None) => {}
+                Err(GhlError::Closed(why)) => return self.finish(work, End::unclear(&why)).await,
                 Err(error) => return Ok(Next::Park(self.until(&error))),
             }
         }
-        self.finish(work, End::refused(error.to_string())).await
+        let mut why = error.to_string();
+        if matches!(error, GhlError::MissingScope { .. }) {
+            let (who, connection) = (self.author(work.open), &work.open.connection);
+            why = format!("{why}; {who} wants it. Reconnect the connection {connection} with that scope");
+        }
+        self.finish(work, End::refused(why)).await
+    }
+
+    /// Who asked for it: the plugin's name where it still has an active version.
+    fn author(&self, open: &OpenEffect) -> String {
+        let versions = self.parts.assignments.of(&open.tenant);
+        let active = versions.iter().find(|active| active.assignment == open.assignment);
+        match active {
+            Some(active) => format!("plugin {} (assignment {})", active.plugin, open.assignment),
+            None => format!("assignment {}", open.assignment),
+        }
     }
 
     /// The whole connection waits; it counts as no attempt.

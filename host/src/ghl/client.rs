@@ -32,6 +32,15 @@ pub struct Access {
     pub location: LocationId,
     /// Scopes the token is known to have, space separated; empty: not known.
     pub scopes: Arc<str>,
+    /// Scopes it is known to lack whatever was granted, space separated: GHL said so.
+    pub lacking: Arc<str>,
+}
+
+impl Access {
+    fn allows(&self, scope: &str) -> bool {
+        let names = |list: &str| list.split_whitespace().any(|known| known == scope);
+        (self.scopes.is_empty() || names(&self.scopes)) && !names(&self.lacking)
+    }
 }
 
 /// A boxed look-up of an access.
@@ -42,11 +51,18 @@ pub trait Tokens: Send + Sync + 'static {
     /// The access of a connection, refreshed if need be.
     fn access<'a>(&'a self, connection: &'a ConnectionId) -> Accessing<'a>;
 
-    /// GHL did not take this token: have it renewed before it is asked for again.
+    /// GHL did not take this token: whether there is another one now.
     fn rejected<'a>(
         &'a self,
         connection: &'a ConnectionId,
         token: &'a SecretString,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
+    /// GHL says that the token lacks this scope.
+    fn lacks<'a>(
+        &'a self,
+        connection: &'a ConnectionId,
+        scope: &'a str,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
@@ -151,6 +167,12 @@ impl Ghl {
         Self { client, clock, tokens, limiter: Limiter::default() }
     }
 
+    /// The same transport, quota and all, with tokens from elsewhere.
+    #[must_use]
+    pub fn with_tokens(&self, tokens: Arc<dyn Tokens>) -> Self {
+        Self { tokens, ..self.clone() }
+    }
+
     /// Reads: tried again while that may help, with exponential backoff and full jitter.
     ///
     /// # Errors
@@ -182,10 +204,7 @@ impl Ghl {
         let mut attempt = 1;
         loop {
             match self.exchange(connection, request, attempt, urgency).await {
-                Err(error)
-                    if attempt < TRIES
-                        && (error.is_transient() || matches!(error, GhlError::Unauthorized { .. })) =>
-                {
+                Err(error) if attempt < TRIES && error.is_transient() => {
                     if !matches!(error, GhlError::RateLimited { .. }) {
                         self.clock.sleep(full_jitter(attempt)).await;
                     }
@@ -196,7 +215,7 @@ impl Ghl {
         }
     }
 
-    /// Sends once, as soon as the quota has a place.
+    /// Sends once, as soon as the quota has a place; once more where GHL did not take the token and there is another.
     ///
     /// # Errors
     /// What became of it; see [`GhlError`].
@@ -244,8 +263,7 @@ impl Ghl {
         operation: &'static Operation,
     ) -> Result<Access, GhlError> {
         let access = self.tokens.access(connection).await?;
-        let known = access.scopes.split_whitespace();
-        if !access.scopes.is_empty() && !known.into_iter().any(|scope| scope == operation.scope) {
+        if !access.allows(operation.scope) {
             return Err(GhlError::MissingScope {
                 scope: operation.scope.to_owned(),
                 operation: operation.id.to_owned(),
@@ -254,7 +272,7 @@ impl Ghl {
         Ok(access)
     }
 
-    /// Sends once what is ready.
+    /// Sends once what is ready; once more where GHL did not take the token and there is another.
     ///
     /// # Errors
     /// What became of it; see [`GhlError`].
@@ -264,13 +282,30 @@ impl Ghl {
         request: &GhlRequest,
         attempt: u32,
     ) -> Result<GhlReply, GhlError> {
-        let (operation, access) = (request.operation, &ready.access);
+        let done = self.send_as((connection, &ready.access), request, attempt).await;
+        if !matches!(done, Err(GhlError::Unauthorized { .. }))
+            || !self.tokens.rejected(connection, &ready.access.token).await
+        {
+            return done;
+        }
+        let access = self.authorised(connection, request.operation).await?;
+        self.limiter.permit(connection, &self.clock, Urgency::Live).await;
+        self.send_as((connection, &access), request, attempt).await
+    }
+
+    async fn send_as(
+        &self,
+        (connection, access): (&ConnectionId, &Access),
+        request: &GhlRequest,
+        attempt: u32,
+    ) -> Result<GhlReply, GhlError> {
+        let operation = request.operation;
         let began = self.clock.machine_now();
         let sent = self.client.send(self.request(access, request)).await;
         let took = began.elapsed();
         let done = self.classify(connection, operation, sent);
-        if let Err(GhlError::Unauthorized { .. }) = &done {
-            self.tokens.rejected(connection, &access.token).await;
+        if let Err(GhlError::MissingScope { scope, .. }) = &done {
+            self.tokens.lacks(connection, scope).await;
         }
         let outcome = done.as_ref().map_or_else(GhlError::word, |_| "ok");
         metrics::counter!("mapwright_ghl_calls_total", "operation" => operation.id, "outcome" => outcome)
@@ -373,6 +408,14 @@ fn refusal(status: u16, reply: &Reply, operation: &Operation) -> GhlError {
                 .unwrap_or("e-mail or phone")
                 .to_owned(),
         },
+        // Another token would not help: it is of the wrong class, or our header is wrong.
+        401 | 403
+            if ["authClass", "user type mismatch", "version header"]
+                .iter()
+                .any(|words| message.contains(words)) =>
+        {
+            GhlError::Refused { status, message, trace_id }
+        }
         401 | 403 if message.contains("scope") => {
             GhlError::MissingScope { scope: operation.scope.to_owned(), operation: operation.id.to_owned() }
         }
@@ -394,7 +437,22 @@ mod tests {
             base_url: Arc::from("https://example.com"),
             location: LocationId::from("loc1"),
             scopes: Arc::from(""),
+            lacking: Arc::from(""),
         }
+    }
+
+    #[test]
+    fn a_scope_counts_unless_it_is_known_to_be_missing() {
+        let with = |scopes: &str, lacking: &str| Access {
+            scopes: Arc::from(scopes),
+            lacking: Arc::from(lacking),
+            ..access()
+        };
+        assert!(with("", "").allows("contacts.write"));
+        assert!(with("contacts.readonly contacts.write", "").allows("contacts.write"));
+        assert!(!with("contacts.readonly", "").allows("contacts.write"));
+        assert!(!with("", "contacts.write").allows("contacts.write"));
+        assert!(!with("contacts.write", "contacts.write").allows("contacts.write"));
     }
 
     #[test]
@@ -431,6 +489,16 @@ mod tests {
             "missing-scope"
         );
         assert_eq!(refuse(401, r#"{"message":"Invalid JWT"}"#).word(), "unauthorized");
+        let for_good = [
+            r#"{"message":"Token's user type mismatch!"}"#,
+            r#"{"message":"This authClass type is not allowed to access this scope. Please verify your IAM configuration if this is not the case."}"#,
+            r#"{"message":"version header was not found."}"#,
+        ];
+        for body in for_good {
+            assert_eq!(refuse(401, body).word(), "refused", "{body}");
+        }
+        let elsewhere = r#"{"message":"The token does not have access to this location."}"#;
+        assert_eq!(refuse(403, elsewhere).word(), "refused");
         assert_eq!(refuse(503, "oops"), GhlError::Failed { status: 503, trace_id: None });
     }
 

@@ -71,9 +71,12 @@ pub enum GhlError {
         /// What is wrong with it.
         detail: String,
     },
-    /// There is no token to send.
+    /// There is no token to send, for now.
     #[error("the connection has no usable credential: {0}")]
     NoToken(String),
+    /// The connection was closed; nothing goes out through it any more.
+    #[error("the connection is closed: {0}")]
+    Closed(String),
 }
 
 fn trace(id: Option<&str>) -> String {
@@ -114,6 +117,7 @@ impl GhlError {
             Self::NoAnswer => "no-answer",
             Self::BadAnswer { .. } => "bad-answer",
             Self::NoToken(_) => "no-token",
+            Self::Closed(_) => "closed",
         }
     }
 }

@@ -5,15 +5,18 @@
 mod client;
 mod error;
 mod limiter;
+mod oauth;
 mod operations;
 mod polls;
 mod reads;
+mod redact;
 mod snapshots;
 mod writes;
 
 pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Ready, Tokens};
 pub use error::GhlError;
 pub use limiter::Quota;
+pub use oauth::{Oauth, OauthApp, OauthError, TokenClass, TokenPair};
 pub use operations::{Operation, class_of, operation};
 pub use polls::{
     ContactOrder, Snapshots, poll_appointments, poll_calendars, poll_contacts, poll_of_contact, poll_one,

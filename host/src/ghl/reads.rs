@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 /// Rows asked for in one page.
 const PAGE: u32 = 100;
 
-/// Asks GHL; what it refuses for good is an answer too.
+/// Asks GHL, on behalf of whoever `wanted_by` names; what it refuses for good is an answer too.
 ///
 /// # Errors
 /// What may go better another time, and what the operator has to mend.
@@ -17,6 +17,7 @@ pub async fn answer(
     ghl: &Ghl,
     connection: &ConnectionId,
     request: &ReadRequest,
+    wanted_by: &str,
 ) -> Result<ReadAnswer, GhlError> {
     let Some(Asked { call, at, kind }) = asked(request) else {
         return Ok(ReadAnswer::Refused("GHL is not asked for this".to_owned()));
@@ -24,7 +25,10 @@ pub async fn answer(
     match ghl.read(connection, &call).await {
         Ok(reply) => Ok(ReadAnswer::Objects(objects(reply.json, at, kind))),
         Err(GhlError::NotFound { .. }) => Ok(ReadAnswer::Objects(Vec::new())),
-        Err(error @ (GhlError::Refused { .. } | GhlError::MissingScope { .. })) => {
+        Err(error @ GhlError::MissingScope { .. }) => {
+            Ok(ReadAnswer::Refused(format!("{error}; {wanted_by} wants it")))
+        }
+        Err(error @ (GhlError::Refused { .. } | GhlError::Closed(_))) => {
             Ok(ReadAnswer::Refused(error.to_string()))
         }
         Err(error) => Err(error),

@@ -261,7 +261,7 @@ pub async fn find(
     resolved: &ResolvedEffect<'_>,
 ) -> Result<Found, GhlError> {
     let Some(request) = natural_read(resolved) else { return Ok(Found::CanNotLook) };
-    match super::reads::answer(ghl, connection, &request).await? {
+    match super::reads::answer(ghl, connection, &request, "the host").await? {
         ReadAnswer::Objects(rows) => {
             Ok(Found::Candidates(rows.into_iter().filter(|row| same(resolved.effect, row)).collect()))
         }

@@ -1,7 +1,7 @@
 //! Asking GHL for lanes that are set aside, beside the workers: when the answers are there the lane runs again.
 
 use super::arrived::Arrived;
-use super::journey::pause;
+use super::journey::{Asker, pause};
 use super::scheduler::{Ended, Scheduler, Taken};
 use crate::domain::{Answers, Clock, ConnectionId, ReadAnswer, ReadRequest, Sequence, Timestamp};
 use crate::ghl::{self, Ghl, GhlError};
@@ -75,7 +75,7 @@ impl Fetching {
         (taken, took): (Taken, Duration),
         events: &[Arrived],
         requests: Vec<ReadRequest>,
-        own: bool,
+        asker: Asker,
     ) {
         let last = events.iter().map(|arrived| arrived.own().0).max();
         let (Some(first), Some(upto)) = (events.first(), last) else {
@@ -87,7 +87,7 @@ impl Fetching {
             upto,
             connection: first.event.connection.clone(),
             received_at: first.since(),
-            own,
+            asker,
         };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -106,8 +106,10 @@ impl Fetching {
                 ReadAnswer::Refused(format!("a run may ask GHL {ROUNDS} times, for {READS} answers"));
             return self.keep(ask, requests.into_iter().map(|request| (request, refused.clone())).collect());
         }
+        let wanted_by = ask.asker.to_string();
         let asked =
-            join_all(requests.iter().map(|request| ghl::answer(&self.ghl, &ask.connection, request))).await;
+            requests.iter().map(|request| ghl::answer(&self.ghl, &ask.connection, request, &wanted_by));
+        let asked = join_all(asked).await;
         let now = self.clock.now();
         let give_up = now.since(ask.received_at) >= self.give_up_after;
         let mut answers = Vec::with_capacity(requests.len());
@@ -115,7 +117,7 @@ impl Fetching {
         for (request, answer) in requests.into_iter().zip(asked) {
             match answer {
                 Ok(answer) => answers.push((request, answer)),
-                Err(error) if give_up || (ask.own && !error.is_transient()) => {
+                Err(error) if give_up || (ask.asker == Asker::Host && !error.is_transient()) => {
                     answers.push((request, ReadAnswer::Refused(error.to_string())));
                 }
                 Err(error) => {
@@ -154,5 +156,5 @@ struct Ask {
     upto: i64,
     connection: ConnectionId,
     received_at: Timestamp,
-    own: bool,
+    asker: Asker,
 }

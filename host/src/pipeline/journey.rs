@@ -44,15 +44,33 @@ pub(super) enum Finished {
     Reads {
         /// What.
         requests: Vec<ReadRequest>,
-        /// Whether the host itself wants to know, and goes on without an answer where it may not ask.
-        own: bool,
+        /// Who wants to know.
+        asker: Asker,
     },
+}
+
+/// Who wants to know something of GHL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The host itself; it goes on without an answer where it may not ask.
+    Host,
+    /// These plugins.
+    Plugins(String),
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host => f.write_str("the host"),
+            Self::Plugins(names) => write!(f, "plugin {names}"),
+        }
+    }
 }
 
 /// Why a journey stopped before its end.
 pub(super) enum Stop {
     Retry(Timestamp),
-    Reads(Vec<ReadRequest>),
+    Reads(Vec<ReadRequest>, Asker),
     Store(StoreError),
 }
 
@@ -135,12 +153,12 @@ impl Journey<'_> {
             }
             match self.merge(events, newest)? {
                 Ok(merged) => merged,
-                Err(requests) => return Ok(Finished::Reads { requests, own: true }),
+                Err(requests) => return Ok(Finished::Reads { requests, asker: Asker::Host }),
             }
         };
-        let requests = self.declared_reads(newest, &merged);
+        let (requests, asker) = self.declared_reads(newest, &merged);
         if !requests.is_empty() {
-            return Ok(Finished::Reads { requests, own: false });
+            return Ok(Finished::Reads { requests, asker });
         }
         match self.run_plugins(events, newest, merged).await {
             Ok((commit, failed)) => {
@@ -150,7 +168,7 @@ impl Journey<'_> {
             // Of an event that has ended but for this run nothing is to be said; its lane waits.
             Err(Stop::Retry(at)) if self.again.is_some() => Ok(Finished::Hold(at)),
             Err(Stop::Retry(at)) => Ok(Finished::Retry(self.waiting(events, at), at)),
-            Err(Stop::Reads(requests)) => Ok(Finished::Reads { requests, own: false }),
+            Err(Stop::Reads(requests, asker)) => Ok(Finished::Reads { requests, asker }),
             Err(Stop::Store(error)) => Err(error),
         }
     }
@@ -246,20 +264,24 @@ impl Journey<'_> {
     }
 
     /// Declared reads of the versions that want the event, as far as they are not answered.
-    fn declared_reads(&self, newest: &Arrived, merged: &MergedObject<'_>) -> Vec<ReadRequest> {
+    fn declared_reads(&self, newest: &Arrived, merged: &MergedObject<'_>) -> (Vec<ReadRequest>, Asker) {
+        let (mut missing, mut names) = (Vec::new(), Vec::new());
         if merged.all_stale() || merged.deleted {
-            return Vec::new();
+            return (missing, Asker::Host);
         }
         let reacts = self.reacts_to(newest, merged);
-        let mut missing: Vec<ReadRequest> = self
-            .wanting(newest, Interface::Mapping)
-            .chain(self.wanting(newest, Interface::Reaction).filter(|_| reacts))
-            .flat_map(|active| reads::declared(active, merged.contact.as_ref(), &merged.fields))
-            .filter(|request| !self.answers.contains_key(request))
-            .collect();
+        let mapping = self.wanting(newest, Interface::Mapping);
+        for active in mapping.chain(self.wanting(newest, Interface::Reaction).filter(|_| reacts)) {
+            let before = missing.len();
+            let declared = reads::declared(active, merged.contact.as_ref(), &merged.fields);
+            missing.extend(declared.into_iter().filter(|request| !self.answers.contains_key(request)));
+            if missing.len() > before && !names.contains(&active.plugin.as_str()) {
+                names.push(active.plugin.as_str());
+            }
+        }
         missing.sort_unstable();
         missing.dedup();
-        missing
+        (missing, Asker::Plugins(names.join(", ")))
     }
 
     /// The active versions that want the event and have that interface.

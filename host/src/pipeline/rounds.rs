@@ -2,7 +2,7 @@
 
 use super::arrived::Arrived;
 use super::compare::Comparison;
-use super::journey::{Journey, Stop, Working};
+use super::journey::{Asker, Journey, Stop, Working};
 use super::merged::MergedObject;
 use super::runs::{ObjectState, PluginCall, RecordView, RunEnd, RunResult};
 use crate::domain::{Answers, AssignmentId, GhlId, ObjectKind, RankrId, ReadRequest};
@@ -94,7 +94,7 @@ impl Journey<'_> {
             let RunEnd::NeedsReads(wanted) = &result.end else { return Ok(result) };
             let (remote, local): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(ReadRequest::is_remote);
             if !remote.is_empty() {
-                return Err(Stop::Reads(remote));
+                return Err(Stop::Reads(remote, Asker::Plugins(active.plugin.to_string())));
             }
             for request in local {
                 let answer = self.local_answer(newest, progress.contact().as_ref(), &request).await?;

@@ -5,7 +5,7 @@ use super::arrived::{Arrived, arrive};
 use super::feeder;
 use super::fetch::Fetching;
 use super::held::{self, Aftermath, Again};
-use super::journey::{self, Finished, Journey};
+use super::journey::{self, Asker, Finished, Journey};
 use super::reads;
 use super::rerun::Rerun;
 use super::runs::PluginRunner;
@@ -137,7 +137,7 @@ struct Worker {
 enum Next {
     Give(Ended),
     Commit(Box<EventCommit>, Ended, Aftermath),
-    Fetch { requests: Vec<ReadRequest>, own: bool },
+    Fetch { requests: Vec<ReadRequest>, asker: Asker },
 }
 
 /// Machine time after which an event is looked at again whose row was not there.
@@ -197,7 +197,9 @@ impl Worker {
                     }
                     self.scheduler.give_back(&taken, &ended, share);
                 }
-                Next::Fetch { requests, own } => self.fetching.start((taken, share), &group, requests, own),
+                Next::Fetch { requests, asker } => {
+                    self.fetching.start((taken, share), &group, requests, asker);
+                }
                 Next::Commit(..) => self.scheduler.give_back(&taken, &Ended::First(0), share),
             }
         }
@@ -300,7 +302,7 @@ impl Worker {
         let Some(contact) = known.or_else(|| reads::found_contact(&first.payload, &answers)) else {
             let search = reads::contact_search(&first.payload)?;
             let asked = answers.contains_key(&search);
-            return (!asked).then(|| Next::Fetch { requests: vec![search], own: true });
+            return (!asked).then(|| Next::Fetch { requests: vec![search], asker: Asker::Host });
         };
         let lane = Lane::of_contact(&first.event.connection, &contact);
         for arrived in group {
@@ -354,7 +356,7 @@ impl Worker {
                 Next::Commit(Box::new(commit), later(until), Aftermath::default())
             }
             Finished::Hold(until) => Next::Give(later(until)),
-            Finished::Reads { requests, own } => Next::Fetch { requests, own },
+            Finished::Reads { requests, asker } => Next::Fetch { requests, asker },
         })
     }
 

@@ -35,14 +35,21 @@ pub(super) async fn keys(Extract(state): Extract<Arc<State>>) -> Json<Value> {
     Json(json!({"ed25519": state.signer.public_pem()}))
 }
 
-pub(super) async fn register(Extract(state): Extract<Arc<State>>, Json(app): Json<App>) -> StatusCode {
-    state.register(app);
-    StatusCode::NO_CONTENT
+pub(super) async fn register(
+    Extract(state): Extract<Arc<State>>,
+    Json(app): Json<App>,
+) -> Result<StatusCode, Refusal> {
+    state.register(app)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn token(Extract(state): Extract<Arc<State>>, Json(asked): Json<NewToken>) -> Json<Value> {
+pub(super) async fn token(
+    Extract(state): Extract<Arc<State>>,
+    Json(asked): Json<NewToken>,
+) -> Result<Json<Value>, Refusal> {
     let scopes = asked.scopes.map(|scopes| scopes.split_whitespace().map(str::to_owned).collect());
-    Json(json!({"access_token": state.issue_token(Grant { location: asked.location_id, scopes })}))
+    let token = state.issue_token(&Grant { location: asked.location_id, scopes })?;
+    Ok(Json(json!({"access_token": token})))
 }
 
 /// Puts a contact into a business, as people do on the contact's page; GHL's API has no write for its name.

@@ -1,6 +1,7 @@
 //! The journal: JSON Lines on disk, written before anyone is answered, read back at a start. Described in
 //! `docs/sandbox-journal.md`; the checker reads it.
 
+use super::installs::InstallEntry;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,6 +19,8 @@ pub(super) enum Entry {
     Attempt(AttemptEntry),
     /// A program's write that was done.
     Write(WriteEntry),
+    /// A change of apps, agencies, installs or tokens.
+    Install(InstallEntry),
 }
 
 /// A change of an object.

@@ -33,6 +33,11 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Those of a sandbox account.
+    const SANDBOX: Self = Self { calls: 25, interval_millis: 10_000, daily: 10_000 };
+}
+
 /// A location's counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
@@ -105,7 +110,8 @@ pub(super) async fn guard(Extract(state): Extract<Arc<State>>, request: Request,
     let (counted, limits, refuse, step) = {
         let mut guard = state.lock();
         let inner = &mut guard.0;
-        let limits = inner.limits;
+        let plan = inner.installs.location(&grant.location).map(|location| location.plan.as_str());
+        let limits = if plan == Some("sandbox") { Limits::SANDBOX } else { inner.limits };
         let counted = inner.windows.count(&grant.location, &limits, state.clock.now());
         let refuse = !counted.0 || strikes(&mut inner.faults.too_many);
         let step = if !writes || refuse {

@@ -4,7 +4,7 @@ use super::shape::Kind;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why GHL does not do what is asked.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     },
     /// 429.
     TooMany,
+    /// Any other status, with its body.
+    Bad(u16, Value),
     /// The sandbox itself failed.
     Broken(std::io::Error),
 }
@@ -71,6 +73,12 @@ impl IntoResponse for Refusal {
                 json!({"statusCode": 400, "message": "This location does not allow duplicated contacts.",
                     "meta": {"contactId": id, "matchingField": field}, "traceId": trace}),
             ),
+            Self::Bad(status, mut body) => {
+                if let Value::Object(fields) = &mut body {
+                    fields.insert("traceId".to_owned(), json!(trace));
+                }
+                (status, body)
+            }
             Self::TooMany => (429, json!({"statusCode": 429, "message": "Too Many Requests"})),
             Self::Broken(error) => {
                 tracing::error!(%error, "the sandbox's journal failed");

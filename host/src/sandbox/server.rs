@@ -1,7 +1,9 @@
 //! The sandbox's listener: GHL's endpoints and its own controls.
 
 use super::state::State;
-use super::{calendars, children, contacts, control, delivery, keys, limits, search};
+use super::{
+    calendars, children, consent, contacts, control, delivery, install_control, keys, limits, oauth, search,
+};
 use crate::domain::Clock;
 use crate::outbound::Client;
 use axum::Router;
@@ -112,6 +114,19 @@ fn router(state: Arc<State>) -> Router {
         .route("/_sandbox/script", put(control::script))
         .route("/_sandbox/limits", put(control::limits))
         .route("/_sandbox/pending", get(control::pending))
+        .route("/_sandbox/events", post(install_control::send_event))
+        .route("/_sandbox/agencies", put(install_control::set_agency))
+        .route("/_sandbox/locations/{id}", put(install_control::set_location))
+        .route("/_sandbox/oauth/approval", put(install_control::approval))
+        .route("/_sandbox/oauth/settings", put(install_control::settings))
+        .route("/_sandbox/oauth/revoke", post(install_control::revoke))
+        .route("/_sandbox/oauth/uninstall", post(install_control::uninstall))
+        .route("/oauth/chooselocation", get(consent::choose))
+        .route("/v2/oauth/chooselocation", get(consent::choose))
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/locationToken", post(oauth::location_token))
+        .route("/oauth/installedLocations", get(oauth::installed_locations))
+        .route("/oauth/reconnect", post(oauth::reconnect))
         .merge(api)
         .with_state(state)
 }

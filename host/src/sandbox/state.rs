@@ -1,16 +1,18 @@
 //! The sandbox's state: objects, apps, tokens; every change goes through the journal.
 
 use super::caller::Grant;
+use super::consent::Approval;
 use super::delivery::Outgoing;
 use super::index::Index;
+use super::installs::Installs;
 use super::journal::{AttemptEntry, DeliveryEntry, Entry, Journal, ObjectEntry, WriteEntry};
-use super::keys::{Keys, PREFIX};
+use super::keys::Keys;
 use super::limits::{Limits, Script, Windows};
 use super::refusal::Refusal;
 use super::shape::{Change, Kind};
 use super::sign::Signer;
 use crate::domain::{Clock, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -18,15 +20,58 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// One app that webhooks are sent to.
-#[derive(Clone, Debug, Deserialize)]
+/// One app.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct App {
     /// GHL's id of it.
     pub(super) app_id: String,
     /// Where its webhooks go.
     pub(super) webhook_url: String,
-    /// Locations it is installed at.
+    /// Locations it is installed at without anybody's doing.
+    #[serde(default)]
     pub(super) locations: Vec<String>,
+    /// Its client id; empty: it has no OAuth.
+    #[serde(default)]
+    pub(super) client_id: String,
+    /// Its secret.
+    #[serde(default)]
+    pub(super) client_secret: String,
+    /// Where people may be sent back to.
+    #[serde(default)]
+    pub(super) redirect_uris: Vec<String>,
+    /// Scopes it may ask for, space separated.
+    #[serde(default)]
+    pub(super) scopes: String,
+}
+
+/// How tokens live and what programs may do without a person.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OauthSettings {
+    /// Product seconds an access token lives.
+    pub(super) access_seconds: u64,
+    /// Product seconds a code lives.
+    pub(super) code_seconds: u64,
+    /// Whether the reconnect call refuses everybody.
+    pub(super) reconnect_off: bool,
+    /// Whether minted tokens come without a refresh token, as one of GHL's documents says.
+    pub(super) location_tokens_without_refresh: bool,
+    /// What is approved without a person.
+    #[serde(skip)]
+    pub(super) approval: Approval,
+}
+
+impl Default for OauthSettings {
+    fn default() -> Self {
+        Self {
+            access_seconds: 86_399,
+            code_seconds: 600,
+            reconnect_off: false,
+            location_tokens_without_refresh: false,
+            approval: Approval::default(),
+        }
+    }
 }
 
 /// An object as GET answers it.
@@ -50,6 +95,14 @@ pub(super) struct Faults {
     pub(super) fail_after: u32,
     /// So many next calls of programs are answered 429.
     pub(super) too_many: u32,
+    /// So many next calls of the token endpoints are answered 503 and not done.
+    pub(super) token_fail_before: u32,
+    /// So many next calls of the token endpoints are done and answered 503.
+    pub(super) token_fail_after: u32,
+    /// So many next calls of the token endpoints are slow.
+    pub(super) token_slow: u32,
+    /// Machine milliseconds that slow ones take.
+    pub(super) token_slow_millis: u64,
 }
 
 /// Takes one from a count.
@@ -60,8 +113,10 @@ pub(super) fn strikes(count: &mut u32) -> bool {
 #[derive(Default)]
 pub(super) struct Inner {
     objects: BTreeMap<(Kind, String), Object>,
-    apps: Vec<App>,
-    tokens: HashMap<String, Grant>,
+    pub(super) installs: Installs,
+    pub(super) oauth: OauthSettings,
+    /// Tokens that do not end, by their hash.
+    pub(super) tokens: HashMap<String, Grant>,
     pub(super) faults: Faults,
     pub(super) script: Script,
     pub(super) limits: Limits,
@@ -92,7 +147,14 @@ impl State {
         let (journal, entries) = Journal::open(&folder.join("journal.jsonl"))?;
         let mut inner = Inner::default();
         for entry in entries {
-            let Entry::Object(object) = entry else { continue };
+            let object = match entry {
+                Entry::Object(object) => object,
+                Entry::Install(entry) => {
+                    inner.take_over(entry.change);
+                    continue;
+                }
+                Entry::Delivery(_) | Entry::Attempt(_) | Entry::Write(_) => continue,
+            };
             let Some(kind) = Kind::parse(&object.object) else { continue };
             if object.op == "delete" {
                 inner.remove(kind, &object.id);
@@ -111,27 +173,6 @@ impl State {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, (Inner, Journal)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn register(&self, app: App) {
-        let mut guard = self.lock();
-        guard.0.apps.retain(|known| known.app_id != app.app_id);
-        guard.0.apps.push(app);
-    }
-
-    /// A token that does not expire.
-    pub(super) fn issue_token(&self, grant: Grant) -> String {
-        let token = format!("sandbox-{}", uuid::Uuid::new_v4().simple());
-        self.lock().0.tokens.insert(token.clone(), grant);
-        token
-    }
-
-    /// What a token opens.
-    pub(super) fn grant_of(&self, token: &str) -> Option<Grant> {
-        if token.starts_with(PREFIX) {
-            return self.keys.grant_of(token);
-        }
-        self.lock().0.tokens.get(token).cloned()
     }
 
     /// Messages made and neither answered nor given up.
@@ -212,9 +253,8 @@ impl State {
         if let Some(event_type) = change.kind.event_type(&change) {
             let nameless = change.kind == Kind::Task && strikes(&mut inner.faults.tasks_without_contact);
             let told = change.kind.message(&after, !nameless);
-            for app in
-                inner.apps.iter().filter(|app| app.locations.iter().any(|known| known == change.location))
-            {
+            let installs = &inner.installs;
+            for app in installs.apps.iter().filter(|app| installs.hears(app, change.location)) {
                 let delivery = delivery(app, event_type, &change, &told, &now);
                 entries.push(Entry::Delivery(delivery.clone()));
                 messages.push((app.webhook_url.clone(), delivery));
@@ -237,7 +277,7 @@ impl State {
         Ok(after)
     }
 
-    fn hand_over(&self, inner: &mut Inner, url: String, delivery: DeliveryEntry) {
+    pub(super) fn hand_over(&self, inner: &mut Inner, url: String, delivery: DeliveryEntry) {
         let outgoing = Outgoing {
             url,
             webhook_id: delivery.webhook_id,

@@ -58,7 +58,7 @@ pub struct ConnectionRow {
     pub company: Option<CompanyId>,
     /// `oauth`, `api-key` or `fixed`.
     pub kind: String,
-    /// `active`, `suspended`, `reconnect-needed` or `closed`.
+    /// `connecting`, `active`, `suspended`, `reconnect-needed` or `closed`.
     pub state: String,
     /// Granted scopes, space separated.
     pub scopes: String,
@@ -82,7 +82,7 @@ impl Store {
         .await?)
     }
 
-    /// Stores an app, or its new settings. Cross-tenant: an app serves many tenants.
+    /// Stores an app, or its new settings; a secret that is not given again stays. Cross-tenant: an app serves many tenants.
     ///
     /// # Errors
     /// When the database fails.
@@ -93,7 +93,8 @@ impl Store {
                     sqlx::query(
                         "INSERT INTO apps (id, environment, client_id, settings, sealed_secret, created_at) \
                          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET environment = excluded.environment, \
-                         client_id = excluded.client_id, settings = excluded.settings, sealed_secret = excluded.sealed_secret",
+                         client_id = excluded.client_id, settings = excluded.settings, \
+                         sealed_secret = coalesce(excluded.sealed_secret, apps.sealed_secret)",
                     )
                     .bind(app.id)
                     .bind(app.environment)
@@ -194,7 +195,9 @@ impl Store {
                         "INSERT INTO connections (id, tenant, app, environment, location, company, kind, state, scopes, \
                          created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO UPDATE SET \
                          state = excluded.state, scopes = excluded.scopes, company = excluded.company, app = excluded.app, \
-                         kind = excluded.kind",
+                         kind = excluded.kind, \
+                         closed_at = CASE WHEN excluded.state = 'closed' THEN connections.closed_at END, \
+                         closed_reason = CASE WHEN excluded.state = 'closed' THEN connections.closed_reason END",
                     )
                     .bind(row.id.as_str().to_owned())
                     .bind(row.tenant.as_str().to_owned())

@@ -4,12 +4,15 @@
 //! readers have a read-only pool of their own. Statements use `$n` placeholders and types that every
 //! engine has.
 
+mod agencies;
 mod api_keys;
 mod apps;
 mod assignments;
 mod audit;
+mod authorizations;
 mod bare;
 mod commit;
+mod connections;
 mod copy;
 mod credentials;
 mod dead_letters;
@@ -33,16 +36,19 @@ mod tenants;
 mod timeline;
 mod writer;
 
+pub use agencies::{AgencyRow, InstallRow, NewInstall};
 pub use api_keys::ApiKeyRow;
 pub use apps::{AppRow, ConnectionRow, TenantRow};
 pub use assignments::{Activated, ActivationRow, ActiveRow, AssignmentFilter, AssignmentRow, NewActivation};
 pub use audit::{AuditFilter, AuditListing, AuditRow};
+pub use authorizations::{AuthorizationEnd, AuthorizationRow, NewAuthorization};
 pub use bare::EndedEvents;
 pub use commit::{
     DeadLetterRow, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
+pub use connections::{ConnectionDetail, OpenConnection};
 pub use copy::{DatabaseState, Thoroughness, copy_database};
-pub use credentials::CredentialRow;
+pub use credentials::{AccessRow, CredentialRow, RefreshFailure, RefreshMark};
 pub use dead_letters::{DeadLetterFilter, DeadLetterListing};
 pub use disk::DiskSpace;
 pub use effects::{AttemptListing, EffectDetail, EffectListing, EffectRow, MadeBy};

@@ -12,6 +12,10 @@ pub(super) struct StoredApp {
     pub(super) ghl_app_id: String,
     pub(super) ed25519_keys: Vec<String>,
     pub(super) rsa_keys: Vec<String>,
+    #[serde(default)]
+    pub(super) version_id: String,
+    #[serde(default)]
+    pub(super) scopes: String,
 }
 
 /// One registration with GHL.

@@ -1,9 +1,12 @@
 //! Apps, tenants and connections from configuration: brought into the store at every start, idempotently.
 
 use super::directory::StoredApp;
+use super::registrations;
 use crate::config::{ConnectionKind, Settings};
 use crate::domain::{AppId, ConnectionId, LocationId, TenantId, Timestamp};
 use crate::store::{AppRow, ConnectionRow, Store, StoreError, TenantRow};
+use crate::vault::{Vault, VaultError};
+use secrecy::ExposeSecret as _;
 
 /// Why the configured tenants could not be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,9 @@ pub enum OnboardingError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A secret could not be sealed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// A stored value could not be written.
     #[error("the settings of app {0} can't be stored")]
     App(String),
@@ -32,6 +38,7 @@ pub enum OnboardingError {
 pub async fn apply_settings(
     store: &Store,
     settings: &Settings,
+    vault: &Vault,
     now: Timestamp,
 ) -> Result<(), OnboardingError> {
     for app in &settings.apps {
@@ -39,15 +46,23 @@ pub async fn apply_settings(
             ghl_app_id: app.ghl_app_id.clone(),
             ed25519_keys: app.ed25519_keys.clone(),
             rsa_keys: app.rsa_keys.clone(),
+            version_id: app.version_id.clone(),
+            scopes: app.scopes.clone(),
         };
         let stored = serde_json::to_string(&stored).map_err(|_error| OnboardingError::App(app.id.clone()))?;
+        let secret = app.client_secret.expose_secret();
+        let sealed_secret = if secret.is_empty() {
+            None
+        } else {
+            Some(vault.seal(&registrations::purpose(&app.id), secret.as_bytes())?)
+        };
         store
             .put_app(AppRow {
                 id: app.id.clone(),
                 environment: app.environment.clone(),
                 client_id: app.client_id.clone(),
                 settings: stored,
-                sealed_secret: None,
+                sealed_secret,
                 created_at: now.millis(),
             })
             .await?;

@@ -3,10 +3,11 @@
 use super::share::Shares;
 use super::verify::{Signatures, Verifier};
 use crate::domain::{AppId, Cause, Clock, Envelope, Lane, ObjectKind, Timestamp, dedupe_key, shape_of};
-use crate::store::{Appended, InboxRow, Store, StoreError};
+use crate::store::{Appended, InboxRow, NewInstall, Store, StoreError};
 use crate::tenants::{App, Assignments, Connection, DirectoryCell};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Notify;
 
 /// A delivery as it came.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub enum Ingested {
     Unwanted,
     /// No connection receives for that location; counted.
     Unaddressed,
+    /// The app was installed or uninstalled; kept until that is done.
+    Install,
 }
 
 impl Ingested {
@@ -40,6 +43,7 @@ impl Ingested {
             Self::Stored(Appended::Conflicting(_)) => "conflicting",
             Self::Unwanted => "unwanted",
             Self::Unaddressed => "unaddressed",
+            Self::Install => "install",
         }
     }
 }
@@ -75,6 +79,7 @@ pub struct Ingest {
     directory: DirectoryCell,
     assignments: Assignments,
     shares: Arc<Shares>,
+    installs: Arc<Notify>,
     verifiers: Arc<RwLock<HashMap<AppId, Arc<Verifier>>>>,
 }
 
@@ -94,8 +99,16 @@ impl Ingest {
             directory,
             assignments,
             shares: Shares::new(max_waiting),
+            installs: Arc::default(),
             verifiers: Arc::default(),
         }
+    }
+
+    /// The same door, telling of installs it has stored.
+    #[must_use]
+    pub fn telling(mut self, installs: Arc<Notify>) -> Self {
+        self.installs = installs;
+        self
     }
 
     /// Takes the keys of all apps anew.
@@ -136,15 +149,17 @@ impl Ingest {
         if envelope.app_id.as_deref().is_some_and(|id| id != app.ghl_app_id) {
             return Err(Refusal::OtherApp);
         }
+        let install = self.keep_install(app, &envelope, body).await?;
+        let nobody = |ingested: Ingested| Ok(if install { Ingested::Install } else { ingested });
         let Some(connection) = envelope.location().and_then(|location| directory.receiver(&app.id, location))
         else {
-            return Ok(Ingested::Unaddressed);
+            return nobody(Ingested::Unaddressed);
         };
         if !connection.receiving {
-            return Ok(Ingested::Unaddressed);
+            return nobody(Ingested::Unaddressed);
         }
         if !self.wanted(&envelope, connection) {
-            return Ok(Ingested::Unwanted);
+            return nobody(Ingested::Unwanted);
         }
         #[cfg(feature = "test-support")]
         if crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::DropEvent) {
@@ -153,6 +168,29 @@ impl Ingest {
         let _place = self.shares.enter(&connection.tenant).ok_or(Refusal::Overloaded)?;
         let row = self.row(app, connection, &envelope, body);
         Ok(Ingested::Stored(self.store.append(row).await?))
+    }
+
+    /// Keeps an install or uninstall, whether or not anybody is connected there yet; whether it was one.
+    async fn keep_install(&self, app: &App, envelope: &Envelope, body: &str) -> Result<bool, StoreError> {
+        let op = match envelope.event_type.as_str() {
+            "INSTALL" => "INSTALL",
+            "UNINSTALL" => "UNINSTALL",
+            _ => return Ok(false),
+        };
+        let received_at = self.clock.now();
+        let install = NewInstall {
+            dedupe: dedupe(app, envelope.webhook_id.as_deref(), body),
+            app: app.id.clone(),
+            op,
+            company: envelope.company_id.clone(),
+            location: envelope.location_id.clone(),
+            source_time: envelope.timestamp.as_deref().and_then(Timestamp::parse).unwrap_or(received_at),
+            received_at,
+        };
+        if self.store.put_install(install).await? {
+            self.installs.notify_one();
+        }
+        Ok(true)
     }
 
     /// Whether an active assignment names the type, or it belongs to a contact's timeline.

@@ -65,6 +65,8 @@ impl Report {
 pub(super) struct Journal {
     /// Messages answered 200 at least once.
     answered: BTreeSet<String>,
+    /// Messages of installs and uninstalls, which are done and are no events.
+    installs: BTreeSet<String>,
     /// Messages sent at least once; one may have been kept though its answer never came through.
     sent: BTreeSet<String>,
     /// Each contact's last state: location, whether deleted, fields.
@@ -199,6 +201,10 @@ fn read(path: &Path) -> anyhow::Result<Journal> {
             serde_json::from_str(line).context("the sandbox's journal has a line that is no JSON")?;
         let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         match entry["kind"].as_str() {
+            Some("delivery") if matches!(entry["type"].as_str(), Some("INSTALL" | "UNINSTALL")) => {
+                journal.installs.insert(text("webhook_id"));
+            }
+            Some("attempt") if journal.installs.contains(&text("webhook_id")) => {}
             Some("attempt") => {
                 if entry["status"] == 200 {
                     journal.answered.insert(text("webhook_id"));

@@ -47,8 +47,28 @@ impl Plugin for Actor {
     const NAME: &'static str = "actor";
     const VERSION: &'static str = "0.1.0";
     const SUMMARY: &'static str = "Does what an event tells it.";
-    const EVENTS: &'static [&'static str] =
-        &["rankr.act", "schedule", "NoteCreate", "TaskComplete", "effect-done", "effect-failed"];
+    const EVENTS: &'static [&'static str] = &[
+        "rankr.act",
+        "schedule",
+        "NoteCreate",
+        "TaskComplete",
+        "effect-done",
+        "effect-failed",
+        "CampaignStatusUpdate",
+        "ConversationUnreadUpdate",
+        "ConversationUpdate",
+        "InboundMessage",
+        "OutboundMessage",
+        "InvoiceCreate",
+        "InvoicePaid",
+        "InvoiceVoid",
+        "OpportunityCreate",
+        "OpportunityStageUpdate",
+        "OpportunityDelete",
+        "OrderCreate",
+        "OrderStatusUpdate",
+        "VoiceAiCallEnd",
+    ];
     const CAPABILITIES: &'static [Capability] = &all();
 }
 
