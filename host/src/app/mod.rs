@@ -231,8 +231,7 @@ impl Ground {
         let health = HealthNotes::default();
         notes::of_settings(settings, &health);
         notes::of_runtime(&runtime, &health);
-        let changed = Changed::default();
-        let assignments = Assignments::default();
+        let (assignments, changed) = (Assignments::default(), Changed::default());
         let breakers = Breakers::load(store.clone(), clock.clone(), breaker_settings(settings)).await?;
         let deployer = Deployer::new(DeployerParts {
             store: store.clone(),
