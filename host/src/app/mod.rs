@@ -23,6 +23,7 @@ use crate::tenants::{
 use crate::vault::Vault;
 use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
+use futures_util::future::join;
 use runner::Runner;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -165,14 +166,14 @@ impl App {
     /// When the door broke before.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop_door.cancel();
-        let ending = async {
-            let served = self.door.await;
+        // Beside each other: a slow caller must not use up the time in which effects on their way are finished.
+        let working = async {
             self.folder.stop().await;
             if let Some(working) = self.working {
                 working.stop().await;
             }
-            served
         };
+        let ending = async { join(self.door, working).await.0 };
         let ended = self.clock.within(self.drain, ending).await;
         self.store.close().await;
         match ended {
