@@ -297,7 +297,7 @@ async fn a_paused_tenant_loses_nothing_and_goes_on_in_order_also_over_a_restart(
     system.settle().await;
     // An effect that GHL does not take for now waits when the tenant is paused.
     system.faults(json!({"too_many": 1_000_000})).await;
-    let task = json!({"task_id": "task-1", "title": "Call", "due": "2026-02-01T00:00:00Z"});
+    let task = json!({"task_id": "task-1", "title": "Call", "due": 4_070_908_800_000_i64});
     let (status, body) = system.tell("p1", "rankr.task-created", &first, &task).await;
     assert_eq!(status, 202, "{body}");
     let until = Instant::now() + Duration::from_secs(30);
