@@ -26,6 +26,7 @@ mod limits;
 mod oauth;
 mod oauth_kill;
 mod once;
+mod ops;
 mod polling;
 mod replay;
 mod sync;

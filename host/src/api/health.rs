@@ -60,9 +60,32 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>,
 /// What was counted, for Prometheus; names begin with `mapwright_`, and no label names a person.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "Prometheus' text format", body = String)))]
 pub(super) async fn metrics(State(state): State<ApiState>) -> String {
-    metrics::gauge!("mapwright_events_open")
-        .set(f64::from(u32::try_from((state.pipeline)().events).unwrap_or(u32::MAX)));
+    let status = (state.pipeline)();
+    metrics::gauge!("mapwright_events_open").set(float(status.events));
+    metrics::gauge!("mapwright_lanes_open").set(float(status.lanes));
+    match state.store.gauges().await {
+        Ok(gauges) => {
+            for (name, count) in gauges.effects {
+                metrics::gauge!("mapwright_effects_open", "state" => name).set(float(count));
+            }
+            metrics::gauge!("mapwright_dead_letters_open").set(float(gauges.dead_letters));
+            metrics::gauge!("mapwright_database_bytes").set(float(gauges.database_bytes));
+            metrics::gauge!("mapwright_database_log_bytes").set(float(gauges.log_bytes));
+        }
+        // What was counted is worth showing without what the database would say.
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the database could not be counted");
+        }
+    }
     crate::telemetry::render_metrics()
+}
+
+/// A count as metrics have it.
+fn float(count: impl TryInto<u64>) -> f64 {
+    let count: u64 = count.try_into().unwrap_or(0);
+    let (high, low) = (count >> 32, count & u64::from(u32::MAX));
+    let part = |half: u64| f64::from(u32::try_from(half).unwrap_or(u32::MAX));
+    part(high).mul_add(4_294_967_296.0, part(low))
 }
 
 fn health(state: &ApiState, effects_open: i64) -> Health {

@@ -156,6 +156,10 @@ impl Problem {
         )
     }
 
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "busy", "The same is being done already", detail)
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "The fault is ours and is in the log; trying again is safe.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", detail)

@@ -3,8 +3,9 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, assignments, audit, auth, connections, dead_letters, effects, envelope, events, health, keys,
-    listen, oauth, openapi, plugins, records, reruns, runs, tenants, timeline, webhooks,
+    api_keys, assignments, audit, auth, backups, connections, dead_letters, effects, envelope, events,
+    health, keys, listen, oauth, openapi, operations, plugins, records, reruns, runs, tenants, timeline,
+    webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -35,6 +36,7 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(assignments::on))
         .routes(routes!(assignments::resume))
         .routes(routes!(audit::list))
+        .routes(routes!(backups::list, backups::create))
         .routes(routes!(events::list, events::take))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
@@ -51,6 +53,8 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(effects::list_rankr_events))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::show))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::folder))
         .routes(routes!(plugins::show))

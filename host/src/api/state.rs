@@ -2,6 +2,7 @@
 
 use super::attempts::WrongKeys;
 use crate::accounts::Accounts;
+use crate::backup::Backups;
 use crate::domain::Clock;
 use crate::effects::Decisions;
 use crate::pipeline::{Reruns, SchedulerStatus};
@@ -26,9 +27,28 @@ pub struct DoorSettings {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// The state of the API.
+/// The state of the API: one pointer, since each layer and handler of a request has a copy.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<ApiParts>);
+
+impl ApiState {
+    /// The state of these parts.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}
+
+/// What the API is made of.
+pub struct ApiParts {
     /// Reading.
     pub store: Store,
     /// Product time.
@@ -49,6 +69,8 @@ pub struct ApiState {
     pub decisions: Decisions,
     /// What people ask to have run again.
     pub reruns: Reruns,
+    /// Backups of this host.
+    pub backups: Backups,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
     /// Whether this process takes webhooks.

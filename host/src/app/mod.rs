@@ -6,7 +6,8 @@ mod polling;
 mod runner;
 
 use crate::accounts::Accounts;
-use crate::api::{ApiState, Door, DoorSettings, WrongKeys};
+use crate::api::{ApiParts, ApiState, Door, DoorSettings, WrongKeys};
+use crate::backup::Backups;
 use crate::config::{Role, Settings};
 use crate::domain::{Clock, ClockRate};
 use crate::effects::{Changed, Decisions, Outbox, OutboxParts};
@@ -103,7 +104,7 @@ impl App {
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
         let stop_door = CancellationToken::new();
         let seen = working.as_ref().map(|working| Arc::clone(&working.pipeline));
-        let state = ApiState {
+        let state = ApiState::new(ApiParts {
             store: ground.store.clone(),
             clock: ground.clock.clone(),
             ingest,
@@ -111,6 +112,7 @@ impl App {
             connections: ground.connections,
             connecting: ground.connecting,
             accounts,
+            backups: backups(settings, &ground.clock),
             takes_webhooks: settings.process.has(Role::Ingest),
             serves_api,
             roster: ground.roster,
@@ -131,7 +133,7 @@ impl App {
             breakers: ground.breakers,
             folder: folder.clone(),
             upload_bytes: settings.plugins.upload_bytes,
-        };
+        });
         let door = Door::bind(listen).await.with_context(|| format!("http.listen {listen} can't be had"))?;
         let address = door.address();
         let door = tokio::spawn(door.serve(state));
@@ -343,6 +345,14 @@ fn door_settings(settings: &Settings) -> DoorSettings {
         request_timeout: Duration::from_secs(settings.http.request_seconds),
         trusted_proxies: settings.http.trusted_proxies.clone(),
     }
+}
+
+fn backups(settings: &Settings, clock: &Clock) -> Backups {
+    let folder = match settings.backup.folder.as_os_str().is_empty() {
+        true => settings.data.folder.join("backups"),
+        false => settings.backup.folder.clone(),
+    };
+    Backups::new(&settings.data.folder, &folder, settings.backup.keep, clock.clone())
 }
 
 fn store_settings(settings: &Settings) -> StoreSettings {

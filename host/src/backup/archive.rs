@@ -71,6 +71,18 @@ fn header(length: usize) -> std::io::Result<tar::Header> {
     Ok(header)
 }
 
+/// Reads the manifest alone, which stands first.
+pub(super) fn manifest(path: &Path) -> Result<Manifest, BackupError> {
+    let not_a_backup =
+        || BackupError::NotABackup { path: path.to_owned(), why: "it has no manifest".to_owned() };
+    let mut archive = tar::Archive::new(File::open(path).map_err(BackupError::file(path))?);
+    let mut entries = archive.entries().map_err(BackupError::file(path))?;
+    let mut first = entries.next().ok_or_else(not_a_backup)?.map_err(BackupError::file(path))?;
+    let mut text = Vec::new();
+    first.by_ref().take(LONGEST_MANIFEST).read_to_end(&mut text).map_err(BackupError::file(path))?;
+    parse(&text).ok_or_else(not_a_backup)
+}
+
 /// What was taken out of an archive.
 pub(super) struct Unpacked {
     pub(super) manifest: Manifest,

@@ -49,6 +49,9 @@ pub enum BackupError {
     /// The key that was given is another than the one the backup's secrets were sealed under.
     #[error("the vault key given is not the one that this backup's secrets were sealed under")]
     OtherKey,
+    /// Another backup is being made.
+    #[error("a backup is being made already; ask again when it is done")]
+    Busy,
     /// The database failed.
     #[error("the database failed")]
     Store(#[from] StoreError),

@@ -7,10 +7,12 @@
 mod archive;
 mod create;
 mod error;
+mod kept;
 mod manifest;
 mod restore;
 
 pub use create::{BackupRequest, create};
 pub use error::BackupError;
+pub use kept::Backups;
 pub use manifest::{BackupReport, Manifest};
 pub use restore::{RestoreReport, restore, verify};

@@ -13,6 +13,7 @@ mod event;
 mod exit;
 mod key;
 mod openapi;
+mod ops;
 mod output;
 mod plugin;
 mod sandbox;
@@ -69,6 +70,9 @@ enum Command {
     /// Print the API's OpenAPI document.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    /// Look up the operations of GHL that this program can call.
+    #[command(subcommand)]
+    Ops(ops::OpsCommand),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
     /// Make, verify and restore backups.
@@ -120,6 +124,7 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::OpenApi(args) => openapi::run(args),
             Command::Demo(args) => demo::run(args).await,
+            Command::Ops(command) => ops::run(command),
             Command::Backup(command) => backup::run(command).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Bench(command) => bench::run(command).await,

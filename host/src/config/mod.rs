@@ -14,7 +14,7 @@ pub use failpoint::arm;
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
 pub use settings::{
-    ApiSettings, AppSettings, AssignmentSettings, ClockSettings, ConnectionKind, ConnectionSettings,
-    DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings, PluginSettings,
-    PollingSettings, ProcessSettings, Role, Settings, TenantSettings, WebhookSettings,
+    ApiSettings, AppSettings, AssignmentSettings, BackupSettings, ClockSettings, ConnectionKind,
+    ConnectionSettings, DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings,
+    PluginSettings, PollingSettings, ProcessSettings, Role, Settings, TenantSettings, WebhookSettings,
 };

@@ -13,6 +13,8 @@ pub struct Settings {
     pub process: ProcessSettings,
     /// Where data is kept.
     pub data: DataSettings,
+    /// Backups that the API makes.
+    pub backup: BackupSettings,
     /// The HTTP door.
     pub http: HttpSettings,
     /// The REST API.
@@ -79,6 +81,16 @@ pub enum Role {
 pub struct DataSettings {
     /// The folder.
     pub folder: PathBuf,
+}
+
+/// Backups that the API makes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSettings {
+    /// The folder; empty: `backups` in the data folder.
+    pub folder: PathBuf,
+    /// How many are kept; 0: all.
+    pub keep: usize,
 }
 
 /// The HTTP door.

@@ -2,6 +2,7 @@
 //!
 //! It knows GHL's shapes and no tenant's business. Tokens come through a port and leave with the request.
 
+mod catalogue;
 mod client;
 mod error;
 mod limiter;
@@ -13,6 +14,7 @@ mod redact;
 mod snapshots;
 mod writes;
 
+pub use catalogue::{OperationListing, operations};
 pub use client::{Access, Accessing, Ghl, GhlReply, GhlRequest, Ready, Tokens};
 pub use error::GhlError;
 pub use limiter::Quota;

@@ -25,7 +25,7 @@ const WRITE: &str = "contacts.write";
 
 macro_rules! table {
     ($($id:literal $method:ident $path:literal $version:ident $scope:expr;)*) => {
-        const OPERATIONS: &[Operation] = &[$(Operation {
+        pub(super) const OPERATIONS: &[Operation] = &[$(Operation {
             id: $id, method: stringify!($method), path: $path, version: $version, scope: $scope,
         },)*];
     };

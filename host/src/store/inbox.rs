@@ -249,7 +249,7 @@ mod tests {
             ]
         );
         let many: Vec<_> = (10..=200).map(|key| store.append(row(key, "x"))).collect();
-        let sequences: Vec<i64> = futures_util::future::join_all(many)
+        let mut sequences: Vec<i64> = futures_util::future::join_all(many)
             .await
             .into_iter()
             .map(|answer| match answer.unwrap() {
@@ -257,6 +257,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
+        sequences.sort_unstable();
         assert_eq!(sequences, (5..=195).collect::<Vec<_>>());
         store.close().await;
     }

@@ -43,8 +43,9 @@ impl StoreSettings {
 pub struct Store {
     pub(super) writer: WriterHandle,
     pub(super) readers: SqlitePool,
+    path: Arc<Path>,
     /// How the writer's connection was opened.
-    options: SqliteConnectOptions,
+    options: Arc<SqliteConnectOptions>,
     _lock: Arc<File>,
 }
 
@@ -87,7 +88,7 @@ impl Store {
             .connect_with(options.clone().read_only(true).create_if_missing(false))
             .await?;
         let writer = Writer::start(connection);
-        Ok(Self { writer, readers, options, _lock: Arc::new(lock) })
+        Ok(Self { writer, readers, path: Arc::from(path), options: Arc::new(options), _lock: Arc::new(lock) })
     }
 
     /// Writes out what is still queued and closes the database.
@@ -96,9 +97,14 @@ impl Store {
         self.readers.close().await;
     }
 
+    /// The database's file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Another connection as the writer's is, for measuring beside it; a host has one that writes.
     pub(super) async fn bare_connection(&self) -> Result<Connection, StoreError> {
-        Ok(self.options.clone().connect().await?)
+        Ok(SqliteConnectOptions::clone(&self.options).connect().await?)
     }
 
     /// Whether the database answers.

@@ -47,12 +47,20 @@ pub(in crate::cli) struct IngestArgs {
 struct Side {
     requests: usize,
     took: Duration,
+    /// Processor time its server used.
+    cpu: Duration,
 }
 
 impl Side {
-    fn add(&mut self, answered: &Answered) {
+    fn add(&mut self, answered: &Answered, cpu: Duration) {
         self.requests += answered.requests;
         self.took += answered.took;
+        self.cpu += cpu;
+    }
+
+    /// Microseconds of processor time that the server used for a request.
+    fn cpu_micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / f64::from(u32::try_from(self.requests).unwrap_or(u32::MAX)).max(1.0)
     }
 
     fn rate(&self) -> f64 {
@@ -77,11 +85,12 @@ pub(super) async fn run(args: IngestArgs) -> anyhow::Result<()> {
     while ours.took < Duration::from_secs(args.seconds) {
         let requests = deliveries.make(args.turn)?;
         sent += requests.len();
+        let (bare_cpu, host_cpu) = (cpu_of(&sides.bare), cpu_of(&sides.host));
         let bare = sides.load(&args, sides.bare_address, None).send(Arc::clone(&requests)).await?;
         let host = sides.load(&args, sides.host_address, None).send(requests).await?;
         ratios.push(rate(host.requests, host.took) / rate(bare.requests, bare.took));
-        baseline.add(&bare);
-        ours.add(&host);
+        baseline.add(&bare, cpu_of(&sides.bare).saturating_sub(bare_cpu));
+        ours.add(&host, cpu_of(&sides.host).saturating_sub(host_cpu));
     }
     let half = ours.rate() / 2.0;
     let count = Duration::from_secs(args.seconds.div_ceil(4)).as_secs_f64() * half;
@@ -102,7 +111,7 @@ pub(super) async fn run(args: IngestArgs) -> anyhow::Result<()> {
         "bench": "ingest", "unit": "requests a second", "baseline": baseline.rate().round(), "ours": ours.rate().round(),
         "ratio": ours.rate() / baseline.rate(), "p50": p50, "p99": p99, "p_unit": "milliseconds at half load",
         "baseline_p50": millis(&bare.times, 50), "baseline_p99": millis(&bare.times, 99), "half_load": half.round(),
-        "turn_ratios": ratios, "requests": ours.requests, "seconds": ours.took.as_secs_f64(),
+        "turn_ratios": ratios, "baseline_cpu_micros": baseline.cpu_micros(), "ours_cpu_micros": ours.cpu_micros(), "requests": ours.requests, "seconds": ours.took.as_secs_f64(),
         "connections": args.connections, "events_stored_before": args.events_stored, "events_stored": stored,
         "synchronous": "full",
     });
@@ -155,6 +164,17 @@ impl Sides {
 
 fn address(started: &Started) -> anyhow::Result<SocketAddr> {
     started.url.trim_start_matches("http://").parse().context("a server names no address")
+}
+
+/// Processor time that a server has used so far, as Linux counts it, in hundredths of a second; zero elsewhere.
+fn cpu_of(server: &Started) -> Duration {
+    let path = format!("/proc/{}/stat", server.id().unwrap_or(0));
+    let stat = std::fs::read_to_string(path).unwrap_or_default();
+    // The name in brackets may hold blanks; user and system time are the 12th and 13th field after it.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 =
+        after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn configuration(data: &Path, pem: &str) -> String {

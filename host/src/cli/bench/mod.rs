@@ -6,6 +6,7 @@ mod ingest;
 mod load;
 mod pipeline;
 mod plugin;
+mod start;
 
 use super::output;
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub(super) enum BenchCommand {
     Ingest(ingest::IngestArgs),
     /// Stored webhooks to records and timeline, beside a bare loop that writes the same rows.
     Pipeline(pipeline::PipelineArgs),
+    /// How long a host takes to listen, what it holds in memory, how large it is.
+    Start(start::StartArgs),
     /// The handler that only verifies.
     #[command(hide = true)]
     BareDoor(bare_door::BareDoorArgs),
@@ -30,6 +33,7 @@ pub(super) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Plugin(args) => plugin::run(args).await,
         BenchCommand::Ingest(args) => ingest::run(args).await,
         BenchCommand::Pipeline(args) => pipeline::run(args).await,
+        BenchCommand::Start(args) => start::run(args).await,
         BenchCommand::BareDoor(args) => bare_door::run(args).await,
     }
 }

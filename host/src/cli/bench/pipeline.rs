@@ -33,7 +33,7 @@ pub(in crate::cli) struct PipelineArgs {
 }
 
 /// Machine time between two looks at how far the pipeline is.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(5);
 /// Machine time after which a pipeline that makes no progress is given up.
 const STUCK: Duration = Duration::from_secs(60);
 /// The counter of ended events.

@@ -61,6 +61,11 @@ impl Started {
         Ok(Self { url: url.to_owned(), child, _stdout: stdout })
     }
 
+    /// The process's number.
+    pub(in crate::cli) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     pub(in crate::cli) async fn stop(mut self, clock: &Clock) -> anyhow::Result<()> {
         if let Some(id) = self.child.id() {
             Command::new("kill")

@@ -243,6 +243,8 @@ mod tests {
         std::fs::write(path.join("vault.key"), b"short").unwrap();
         assert_eq!(database(path, false).await[2].state, State::Fail);
         std::fs::write(path.join("mapwright.db"), [7; 8192]).unwrap();
+        // The write-ahead log still has every page; without it nothing is left.
+        drop(std::fs::remove_file(path.join("mapwright.db-wal")));
         assert_eq!(database(path, false).await[0].state, State::Fail);
     }
 
