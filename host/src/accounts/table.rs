@@ -71,12 +71,6 @@ pub const RULES: &[Rule] = &[
     ),
     open(
         "GET",
-        "/openapi.json",
-        "programs read it before they have a key; it describes what is public knowledge",
-    ),
-    open("GET", "/readyz", "load balancers ask whether to send requests here"),
-    open(
-        "GET",
         "/oauth/callback/{app}",
         "GHL sends people back here; the link's single-use state is the authority",
     ),
@@ -85,6 +79,12 @@ pub const RULES: &[Rule] = &[
         "/oauth/reconnect/{ticket}",
         "the sealed ticket is the authority; it leads to GHL's own page only",
     ),
+    open(
+        "GET",
+        "/openapi.json",
+        "programs read it before they have a key; it describes what is public knowledge",
+    ),
+    open("GET", "/readyz", "load balancers ask whether to send requests here"),
     read("/v1/assignments", AssignmentsRead),
     change("POST", "/v1/assignments", AssignmentsManage, "assignment.activate"),
     read("/v1/assignments/{id}", AssignmentsRead),
