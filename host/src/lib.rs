@@ -8,7 +8,7 @@
 //! - [`pipeline`], [`schedule`]: one event's journey; what comes due
 //! - [`webhooks`], [`effects`]: what comes in; what goes out
 //! - [`tenants`], [`accounts`]: whose it is; who may do what
-//! - [`ghl`], [`plugins`]: the CRM's client; the WebAssembly runtime
+//! - [`ghl`], [`plugins`], [`timeline`]: the CRM's client; the WebAssembly runtime; what happened, in sentences
 //! - [`backup`]: one file with everything, verified and restored
 //! - [`outbound`], [`store`]: every HTTP request, all SQL
 //! - [`config`], [`telemetry`], [`vault`]: settings, log and metrics, sealed secrets
@@ -32,5 +32,6 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod tenants;
+pub mod timeline;
 pub mod vault;
 pub mod webhooks;

@@ -26,6 +26,7 @@ const RANK: &[(&str, u8)] = &[
     ("ghl", 3),
     ("plugins", 3),
     ("backup", 3),
+    ("timeline", 3),
     ("outbound", 2),
     ("store", 2),
     ("config", 1),

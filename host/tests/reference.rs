@@ -48,3 +48,25 @@ fn every_example_event_is_addressed_as_the_reference_says() {
     eprintln!("{checked} example events checked");
     assert!(checked > 50, "only {checked} example events were found in {folder}");
 }
+
+#[test]
+fn every_documented_event_type_has_a_sentence() {
+    let Ok(folder) = std::env::var("GHL_REFERENCE_DIR") else {
+        eprintln!("not run: GHL_REFERENCE_DIR is unset");
+        return;
+    };
+    let index = std::fs::read_to_string(format!("{folder}/webhooks/index.json")).unwrap();
+    let pages: Vec<Value> = serde_json::from_str(&index).unwrap();
+    let mut missing = Vec::new();
+    for page in &pages {
+        for value in page["type_values"].as_array().unwrap() {
+            // The index says in brackets what is only presumed.
+            let event_type = value.as_str().unwrap().split(' ').next().unwrap();
+            if mapwright::timeline::phrase_of(event_type).is_none() {
+                missing.push(event_type.to_owned());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no sentence for {missing:?}");
+    assert_eq!(pages.len(), 77);
+}

@@ -31,3 +31,5 @@ mod polling;
 mod replay;
 mod sync;
 mod system;
+mod timing;
+mod views;

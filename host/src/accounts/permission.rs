@@ -46,6 +46,8 @@ enum Reach {
 permissions! {
     /// See events and what became of them.
     EventsRead = "events.read", Tenant, [Operator, Rankr, Viewer];
+    /// See an event's payload, what was read for it and what became of it: personal data.
+    EventsPayload = "events.payload", Tenant, [Operator];
     /// Tell of events, as Rankr does.
     EventsSend = "events.send", Tenant, [Operator, Rankr];
     /// Retry and reprocess events, and settle their dead letters.

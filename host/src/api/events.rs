@@ -3,29 +3,55 @@
 use super::auth::Caller;
 use super::page::{self, Page};
 use super::problem::Problem;
-use super::query::{Asked, Told};
+use super::query::{Asked, Told, time};
 use super::state::ApiState;
-use crate::domain::{ConnectionId, GhlId, RankrId, Sequence, TenantId, Timestamp};
-use crate::store::EventListing;
+use crate::domain::{Cause, ConnectionId, GhlId, RankrId, TenantId, Timestamp};
+use crate::store::{EventFilter, EventListing, EventState};
 use crate::webhooks::RankrEvent;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Events read by one statement while a page is filled.
+const STEP: i64 = 500;
+/// Events looked at for one page; a page that found less goes on from there.
+const MOST: usize = 10_000;
+/// Events that were stored together may stand so far out of the order of their times.
+const DISORDER: Duration = Duration::from_secs(60);
 
 /// Which events.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EventQuery {
     /// Only this tenant's.
     tenant: Option<String>,
+    /// Only `received`, `waiting`, `done` or `dead`.
+    state: Option<String>,
+    /// Only of this type; a `*` at the end stands for anything.
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    /// Only of this cause: `live`, `rankr`, `timing` and so on.
+    cause: Option<String>,
+    /// Only of this lane.
+    lane: Option<String>,
+    /// Only of this contact, by Rankr's id; name the tenant too.
+    contact: Option<String>,
+    /// Only what was received not before this time, RFC 3339.
+    from: Option<String>,
+    /// Only what was received before this time, RFC 3339.
+    to: Option<String>,
+    /// `oldest` (the default) or `newest` first, in the order of ingest.
+    order: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
     /// Rows of the page, 1 to 1000; 100 if not given.
     limit: Option<i64>,
 }
 
-/// Lists events in the order of ingest.
+/// Lists events in the order of ingest. A page may have fewer than asked for, or none, and still a next one.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(EventQuery), security(("key" = [])),
     responses((status = 200, description = "A page of events", body = Page<EventListing>),
         (status = 400, description = "A parameter is wrong", body = Problem),
@@ -37,10 +63,99 @@ pub(super) async fn list(
     Asked(query): Asked<EventQuery>,
 ) -> Result<Json<Page<EventListing>>, Problem> {
     let limit = page::limit(query.limit)?;
-    let after = Sequence(page::after(query.after.as_deref())?);
-    let tenant = caller.narrow(query.tenant)?;
-    let items = state.store.list_events(tenant.as_ref(), after, limit).await?;
-    Ok(Json(Page::new(items, limit, |event| event.sequence.to_string())))
+    let tenant = caller.narrow(query.tenant.clone())?;
+    let mut filter = filter(&query, tenant)?;
+    let (from, to) = (time("from", query.from.as_deref())?, time("to", query.to.as_deref())?);
+    begin_at(&state, &mut filter, (from, to)).await?;
+    let received = |event: &EventListing| Timestamp::parse(&event.received_at).unwrap_or_default();
+    let newest_first = filter.newest_first;
+    let is_beyond = |event: &EventListing| match (newest_first, from, to) {
+        (true, Some(from), _) => received(event) < from.minus(DISORDER),
+        (false, _, Some(to)) => received(event) >= to.plus(DISORDER),
+        _ => false,
+    };
+    let fits = |event: &EventListing| {
+        let received = received(event);
+        query.event_type.as_deref().is_none_or(|wanted| page::is_like(&event.event_type, wanted))
+            && query.cause.as_deref().is_none_or(|cause| event.cause == cause)
+            && query.lane.as_deref().is_none_or(|lane| event.lane == lane)
+            && from.is_none_or(|from| received >= from)
+            && to.is_none_or(|to| received < to)
+    };
+    let plain = [&query.event_type, &query.cause, &query.lane, &query.from, &query.to];
+    let step = if plain.iter().all(|given| given.is_none()) { limit } else { STEP };
+    let wanted = usize::try_from(limit).unwrap_or_default();
+    let mut items = Vec::new();
+    let mut looked = 0;
+    loop {
+        let rows = state.store.list_events(&filter, step).await?;
+        let last = i64::try_from(rows.len()).is_ok_and(|count| count < step);
+        for event in rows {
+            if is_beyond(&event) {
+                return Ok(Json(Page { items, next: None }));
+            }
+            looked += 1;
+            filter.after = Some(event.sequence);
+            if fits(&event) {
+                items.push(event);
+            }
+            if items.len() == wanted {
+                return Ok(Json(Page { items, next: filter.after.map(|after| after.to_string()) }));
+            }
+        }
+        if last || looked >= MOST {
+            let next = if last { None } else { filter.after.map(|after| after.to_string()) };
+            return Ok(Json(Page { items, next }));
+        }
+    }
+}
+
+/// Begins where the asked times begin.
+async fn begin_at(
+    state: &ApiState,
+    filter: &mut EventFilter,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+) -> Result<(), Problem> {
+    match (filter.newest_first, from, to) {
+        (false, Some(from), _) => {
+            let begin = state.store.first_received(from.minus(DISORDER)).await? - 1;
+            filter.after = Some(filter.after.map_or(begin, |after| after.max(begin)));
+        }
+        (true, _, Some(to)) => {
+            let begin = state.store.first_received(to.plus(DISORDER)).await?;
+            filter.after = Some(filter.after.map_or(begin, |after| after.min(begin)));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn filter(query: &EventQuery, tenant: Option<TenantId>) -> Result<EventFilter, Problem> {
+    let newest_first = match query.order.as_deref() {
+        None | Some("oldest") => false,
+        Some("newest") => true,
+        Some(other) => {
+            return Err(Problem::bad_parameter(format!("order is {other:?}: give oldest or newest")));
+        }
+    };
+    if query.contact.is_some() && tenant.is_none() {
+        return Err(Problem::bad_parameter("contact is given without tenant: name whose contact it is"));
+    }
+    if let Some(cause) = query.cause.as_deref()
+        && Cause::parse(cause).is_none()
+    {
+        return Err(Problem::bad_parameter(format!(
+            "cause is {cause:?}: give live, rankr, timing, schedule, backfill, reconcile or test"
+        )));
+    }
+    let state = match query.state.as_deref() {
+        None => None,
+        Some(word) => Some(EventState::parse(word).ok_or_else(|| {
+            Problem::bad_parameter(format!("state is {word:?}: give received, waiting, done or dead"))
+        })?),
+    };
+    let after = query.after.as_deref().map(|after| page::after(Some(after))).transpose()?;
+    Ok(EventFilter { tenant, state, contact: query.contact.clone(), newest_first, after })
 }
 
 /// An event that Rankr tells of.

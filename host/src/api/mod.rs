@@ -14,6 +14,7 @@ mod connections;
 mod dead_letters;
 mod effects;
 mod envelope;
+mod event_story;
 mod events;
 mod health;
 mod keys;
@@ -33,6 +34,7 @@ mod serve;
 mod state;
 mod tenants;
 mod timeline;
+mod timing_rules;
 mod trail;
 mod webhooks;
 

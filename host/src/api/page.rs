@@ -44,3 +44,17 @@ pub(super) fn after(asked: Option<&str>) -> Result<i64, Problem> {
         ))
     })
 }
+
+/// Whether a name is the wanted one; a `*` at its end stands for anything.
+pub(super) fn is_like(name: &str, wanted: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == wanted,
+    }
+}
+
+/// A number in a path.
+pub(super) fn number(name: &str, text: &str) -> Result<i64, Problem> {
+    text.parse()
+        .map_err(|_no_number| Problem::bad_parameter(format!("{name} is {text:?}: give a whole number")))
+}

@@ -4,6 +4,7 @@ use super::envelope;
 use crate::accounts::{AccountError, Denied};
 use crate::effects::DecideError;
 use crate::pipeline::RerunRefusal;
+use crate::schedule::RuleError;
 use crate::store::StoreError;
 use crate::tenants::{ConnectError, TenantError};
 use crate::webhooks::{RankrRefusal, Refusal};
@@ -322,6 +323,20 @@ impl From<RankrRefusal> for Problem {
                 detail,
             ),
             RankrRefusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RuleError> for Problem {
+    fn from(error: RuleError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RuleError::Invalid(_) => Self::bad_body(detail),
+            RuleError::Unknown(_) => Self::not_found(detail),
+            RuleError::Configured(_) => {
+                Self::new(StatusCode::CONFLICT, "configured", "It stands in the configuration", detail)
+            }
+            RuleError::Store(error) => error.into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
+use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -57,5 +58,16 @@ fn bad_json(rejection: &JsonRejection, limit_bytes: usize) -> Problem {
             FailedToBufferBody::LengthLimitError(_),
         )) => Problem::too_large(limit_bytes),
         other => Problem::bad_body(format!("{}.", other.body_text())),
+    }
+}
+
+/// A time of the query string.
+pub(super) fn time(name: &str, asked: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = asked else { return Ok(None) };
+    match Timestamp::parse(text) {
+        Some(at) => Ok(Some(at)),
+        None => Err(Problem::bad_parameter(format!(
+            "{name} is {text:?}: give RFC 3339, such as 2026-01-02T03:04:05Z"
+        ))),
     }
 }

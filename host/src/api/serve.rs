@@ -3,9 +3,9 @@
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{
-    api_keys, assignments, audit, auth, backups, connections, dead_letters, effects, envelope, events,
-    health, keys, listen, oauth, openapi, operations, plugins, records, reruns, runs, tenants, timeline,
-    webhooks,
+    api_keys, assignments, audit, auth, backups, connections, dead_letters, effects, envelope, event_story,
+    events, health, keys, listen, oauth, openapi, operations, plugins, records, reruns, runs, tenants,
+    timeline, timing_rules, webhooks,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -60,11 +60,15 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(plugins::show))
         .routes(routes!(plugins::show_version))
         .routes(routes!(records::list))
+        .routes(routes!(event_story::show))
+        .routes(routes!(event_story::list_conflicts))
+        .routes(routes!(records::show))
         .routes(routes!(runs::list))
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(tenants::show))
         .routes(routes!(tenants::pause))
         .routes(routes!(tenants::resume))
+        .routes(routes!(runs::show))
         .routes(routes!(timeline::list))
         .routes(routes!(connections::list))
         .routes(routes!(connections::get))
@@ -72,6 +76,9 @@ fn keyed() -> OpenApiRouter<ApiState> {
         .routes(routes!(connections::reconnect))
         .routes(routes!(connections::close))
         .routes(routes!(connections::attempts))
+        .routes(routes!(timing_rules::list, timing_rules::create))
+        .routes(routes!(timing_rules::show, timing_rules::change, timing_rules::remove))
+        .routes(routes!(timing_rules::preview))
 }
 
 /// Uploads have a cap of their own.

@@ -6,6 +6,7 @@ use crate::backup::Backups;
 use crate::domain::Clock;
 use crate::effects::Decisions;
 use crate::pipeline::{Reruns, SchedulerStatus};
+use crate::schedule::TimingRules;
 use crate::store::Store;
 use crate::sync::Connecting;
 use crate::telemetry::HealthNotes;
@@ -71,6 +72,8 @@ pub struct ApiParts {
     pub reruns: Reruns,
     /// Backups of this host.
     pub backups: Backups,
+    /// Timing rules.
+    pub timing_rules: TimingRules,
     /// Largest body, bytes.
     pub body_limit_bytes: usize,
     /// Whether this process takes webhooks.

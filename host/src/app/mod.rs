@@ -4,6 +4,7 @@ mod connections;
 mod notes;
 mod polling;
 mod runner;
+mod timing;
 
 use crate::accounts::Accounts;
 use crate::api::{ApiParts, ApiState, Door, DoorSettings, WrongKeys};
@@ -13,7 +14,7 @@ use crate::domain::{Clock, ClockRate};
 use crate::effects::{Changed, Decisions, Outbox, OutboxParts};
 use crate::pipeline::{Pipeline, PipelineParts, Reruns, WorkerSettings};
 use crate::plugins::{Limits, Runtime, RuntimeSettings};
-use crate::schedule::Timers;
+use crate::schedule::{Timers, Timing};
 use crate::store::{Store, StoreSettings, Synchronous};
 use crate::sync::{Connecting, Poller};
 use crate::telemetry::{self, HealthNotes};
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use timing::TimingGround;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +102,8 @@ impl App {
             ground.assignments.clone(),
             settings.webhooks.max_waiting,
         )
-        .telling(ground.connections.wake());
+        .telling(ground.connections.wake())
+        .with_timeline(&settings.timeline.types, ground.timing.needs.clone());
         ingest.take_keys(settings.webhooks.accept_legacy_rsa)?;
         let stop_door = CancellationToken::new();
         let seen = working.as_ref().map(|working| Arc::clone(&working.pipeline));
@@ -111,6 +114,7 @@ impl App {
             rankr: RankrDoor::new(ground.store.clone(), ground.clock.clone(), ground.directory),
             connections: ground.connections,
             connecting: ground.connecting,
+            timing_rules: ground.timing.rules,
             accounts,
             backups: backups(settings, &ground.clock),
             takes_webhooks: settings.process.has(Role::Ingest),
@@ -206,6 +210,7 @@ struct Ground {
     changed: Changed,
     /// Told when there is something for the outbox.
     planned: Arc<Notify>,
+    timing: TimingGround,
 }
 
 impl Ground {
@@ -231,6 +236,7 @@ impl Ground {
         let ghl = connections.ghl();
         let connecting =
             polling::connecting(settings, (&store, &clock), (&ghl, &directory, credentials)).await?;
+        let timing = TimingGround::open(&store, &clock, &directory).await?;
         let health = HealthNotes::default();
         notes::of_settings(settings, &health);
         notes::of_runtime(&runtime, &health);
@@ -259,6 +265,7 @@ impl Ground {
             connecting,
             planned,
             changed,
+            timing,
         })
     }
 }
@@ -270,6 +277,7 @@ struct Working {
     outbox: Outbox,
     poller: Poller,
     timers: Timers,
+    timing: Timing,
 }
 
 impl Working {
@@ -315,13 +323,15 @@ impl Working {
         };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
         let poller = Poller::start(&ground.connecting);
-        Ok(Self { keeper, pipeline, outbox, poller, timers })
+        let timing = timing::start(ground, settings).await?;
+        Ok(Self { keeper, pipeline, outbox, poller, timers, timing })
     }
 
     async fn stop(self) {
         self.poller.stop().await;
         self.keeper.stop().await;
         self.timers.stop().await;
+        self.timing.stop().await;
         self.pipeline.stop().await;
         self.outbox.stop().await;
     }

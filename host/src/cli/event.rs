@@ -1,7 +1,8 @@
-//! `mapwright event`: what failed for good and what people do about it; events run again.
+//! `mapwright event`: what came in; what failed for good and what people do about it; events run again.
 
 use super::client::{HostArgs, Shown, segment, with_host};
 use super::effects::{self, EffectCommand};
+use super::events::{self, ListArgs, ShowArgs};
 use super::output::Columns;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -9,6 +10,10 @@ use serde_json::json;
 /// What to do with events.
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
+    /// List events, the newest first.
+    List(ListArgs),
+    /// Show the whole story of one: payload, runs, reads, effects, failures, timeline.
+    Show(ShowArgs),
     /// List what failed for good.
     DeadLetters(DeadLettersArgs),
     /// Show what failed for good on an event, with its runs, logs and backtraces.
@@ -151,6 +156,8 @@ fn letter(sequence: i64, assignment: &str, act: &str) -> String {
 /// Runs an event command.
 pub(super) async fn run(command: EventCommand) -> anyhow::Result<()> {
     match command {
+        EventCommand::List(args) => events::list(args).await,
+        EventCommand::Show(args) => events::show(args).await,
         EventCommand::DeadLetters(args) => {
             with_host(&args.host, async |host| {
                 let asked = [

@@ -10,15 +10,20 @@ mod demo;
 mod doctor;
 mod effects;
 mod event;
+mod events;
 mod exit;
 mod key;
 mod openapi;
 mod ops;
 mod output;
 mod plugin;
+mod records;
+mod run;
 mod sandbox;
 mod serve;
 mod tenant;
+mod timeline;
+mod timing;
 
 use crate::telemetry::{self, LogFormat};
 use clap::{Parser, Subcommand};
@@ -62,7 +67,7 @@ enum Command {
     /// Make, list and revoke keys of the API.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// See and settle what failed, run events again, decide about effects.
+    /// See events and what became of them, settle what failed, run events again, decide about effects.
     #[command(subcommand)]
     Event(event::EventCommand),
     /// Show who changed what.
@@ -73,6 +78,17 @@ enum Command {
     /// Look up the operations of GHL that this program can call.
     #[command(subcommand)]
     Ops(ops::OpsCommand),
+    /// Show calls of plugins.
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    /// Show records and where their fields came from.
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
+    /// Show what happened to a contact, day by day.
+    Timeline(timeline::TimelineArgs),
+    /// Make, change and look at timing rules.
+    #[command(subcommand)]
+    Timing(timing::TimingCommand),
     /// Play a day at speed against the bundled sandbox, and show it.
     Demo(demo::DemoArgs),
     /// Make, verify and restore backups.
@@ -123,6 +139,10 @@ pub fn run() -> ExitCode {
             Command::Event(command) => event::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::OpenApi(args) => openapi::run(args),
+            Command::Run(command) => run::run(command).await,
+            Command::Records(command) => records::run(command).await,
+            Command::Timeline(args) => timeline::run(args).await,
+            Command::Timing(command) => timing::run(command).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Ops(command) => ops::run(command),
             Command::Backup(command) => backup::run(command).await,

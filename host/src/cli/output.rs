@@ -55,8 +55,19 @@ pub(super) fn thing(thing: &Value, json: bool) {
     }
 }
 
+/// Prints lines under a heading; nothing where there are none.
+pub(super) fn part(heading: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    say(&format!("\n{heading}:"));
+    for line in lines {
+        say(&format!("  {line}"));
+    }
+}
+
 /// A value as a person reads it.
-fn cell(value: Option<&Value>) -> String {
+pub(super) fn cell(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),

@@ -132,6 +132,7 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     check_polling(&settings.polling, &mut demand);
     check_names(settings, &mut demand);
     check_ghl(settings, &mut demand);
+    check_timing(settings, &mut demand);
     if faults.is_empty() { Ok(()) } else { Err(ConfigError::Values(faults)) }
 }
 
@@ -244,6 +245,31 @@ fn check_polling(polling: &PollingSettings, demand: &mut impl FnMut(bool, String
     );
 }
 
+/// The timeline's types are types, and timing rules are as they should be.
+fn check_timing(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
+    for pattern in &settings.timeline.types {
+        let name = pattern.strip_suffix('*').unwrap_or(pattern);
+        demand(
+            !pattern.is_empty() && !name.contains('*'),
+            format!("timeline.types has {pattern:?}: give an event type, with * at its end at the most"),
+        );
+    }
+    let mut ids = std::collections::HashSet::new();
+    for configured in &settings.timing_rules {
+        let id = &configured.id;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        demand(
+            !id.is_empty() && id.chars().all(plain),
+            format!("timing_rule.id is {id:?}: use letters, digits, hyphens and underscores"),
+        );
+        demand(ids.insert(id), format!("timing_rule {id} is there twice: give each an id of its own"));
+        demand_tenant(settings, demand, &format!("timing_rule {id}"), &configured.tenant);
+        if let Err(faults) = configured.rule.plan() {
+            demand(false, format!("timing_rule {id}: {}", faults.join("; ")));
+        }
+    }
+}
+
 fn demand_tenant(settings: &Settings, demand: &mut impl FnMut(bool, String), who: &str, tenant: &str) {
     demand(
         settings.tenants.iter().any(|known| known.id == tenant),
@@ -322,6 +348,24 @@ mod tests {
         assert!(settings.ghl.authorize_url("live").ends_with("/v2/oauth/chooselocation"));
         let error = load_text("[ghl]\nlive_authorize_url = \"nowhere\"").unwrap_err().to_string();
         assert!(error.contains("ghl.live_authorize_url"), "{error}");
+    }
+
+    #[test]
+    fn a_timing_rule_is_checked_with_the_rest() {
+        let rule = |keys: &str| {
+            let text = format!(
+                "[[tenant]]\nid = \"t\"\nname = \"T\"\n[[timing_rule]]\nid = \"r\"\ntenant = \"t\"\n{keys}"
+            );
+            load_text(&text).map_err(|error| error.to_string())
+        };
+        let good = rule("name = \"n\"\nkind = \"contact-idle\"\nafter = \"30d\"").unwrap();
+        assert_eq!(good.timing_rules[0].rule.after.as_deref(), Some("30d"));
+        let wrong = rule("name = \"n\"\nkind = \"cron\"\ncron = \"99 * * * *\"").unwrap_err();
+        assert!(wrong.contains("timing_rule r") && wrong.contains("99 * * * *"), "{wrong}");
+        let unknown = rule("name = \"n\"\nkind = \"task-due\"\nbeforehand = \"1d\"").unwrap_err();
+        assert!(unknown.contains("beforehand"), "{unknown}");
+        let pattern = load_text("[timeline]\ntypes = [\"*Create\"]").unwrap_err().to_string();
+        assert!(pattern.contains("timeline.types"), "{pattern}");
     }
 
     #[test]

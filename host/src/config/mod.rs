@@ -16,5 +16,6 @@ pub use load::{ConfigError, load, load_text};
 pub use settings::{
     ApiSettings, AppSettings, AssignmentSettings, BackupSettings, ClockSettings, ConnectionKind,
     ConnectionSettings, DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings,
-    PluginSettings, PollingSettings, ProcessSettings, Role, Settings, TenantSettings, WebhookSettings,
+    PluginSettings, PollingSettings, ProcessSettings, Role, Settings, TenantSettings, TimelineSettings,
+    TimingRuleSettings, TimingSettings, WebhookSettings,
 };

@@ -1,5 +1,6 @@
 //! The settings as types; `config.default.toml` documents each with its unit and reason.
 
+use crate::domain::TimingSpec;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -29,6 +30,10 @@ pub struct Settings {
     pub plugins: PluginSettings,
     /// The webhook door.
     pub webhooks: WebhookSettings,
+    /// The timeline.
+    pub timeline: TimelineSettings,
+    /// Timing rules.
+    pub timing: TimingSettings,
     /// GHL.
     pub ghl: GhlSettings,
     /// Polling of connections with an API key.
@@ -45,6 +50,9 @@ pub struct Settings {
     /// Plugins that tenants use.
     #[serde(default, rename = "assignment")]
     pub assignments: Vec<AssignmentSettings>,
+    /// Timing rules of tenants.
+    #[serde(default, rename = "timing_rule")]
+    pub timing_rules: Vec<TimingRuleSettings>,
 }
 
 /// What the process does.
@@ -195,6 +203,50 @@ pub struct WebhookSettings {
     pub max_waiting: usize,
     /// Whether the legacy signature is accepted.
     pub accept_legacy_rsa: bool,
+}
+
+/// The timeline.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelineSettings {
+    /// Event types it takes in, though no plugin wants them.
+    pub types: Vec<String>,
+}
+
+/// Timing rules.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimingSettings {
+    /// Product seconds after its slot from which an event counts as missed.
+    pub late_seconds: u64,
+}
+
+/// A timing rule of a tenant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
+pub struct TimingRuleSettings {
+    /// Its id: letters, digits, hyphens, underscores.
+    pub id: String,
+    /// Whose.
+    pub tenant: String,
+    /// The rule.
+    pub rule: TimingSpec,
+}
+
+impl TryFrom<serde_json::Map<String, serde_json::Value>> for TimingRuleSettings {
+    type Error = String;
+
+    // By hand, since a flattened struct would not refuse unknown keys.
+    fn try_from(mut table: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
+        let mut text = |name: &str| match table.remove(name) {
+            Some(serde_json::Value::String(text)) => Ok(text),
+            _ => Err(format!("a timing_rule has no `{name}`: give it as text")),
+        };
+        let (id, tenant) = (text("id")?, text("tenant")?);
+        let rule = serde_json::from_value(serde_json::Value::Object(table))
+            .map_err(|error| format!("timing_rule {id}: {error}"))?;
+        Ok(Self { id, tenant, rule })
+    }
 }
 
 /// GHL.

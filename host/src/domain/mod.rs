@@ -10,6 +10,7 @@ pub mod ids;
 pub mod read;
 pub mod rerun;
 pub mod time;
+pub mod timing;
 pub mod value;
 
 pub use effect::{Action, Effect, EffectClass, LocalEffect, OWN_DELETION, RemoteEffect, RemoteOp, Target};
@@ -22,4 +23,7 @@ pub use ids::{
 pub use read::{Answers, ReadAnswer, ReadObject, ReadRequest, StateWrite};
 pub use rerun::RerunKind;
 pub use time::{Clock, ClockRate, Timestamp};
+pub use timing::{
+    Condition, Missed, Test, TimingKind, TimingNeeds, TimingPlan, TimingSpec, When, value_as_moment,
+};
 pub use value::{Fields, Value};

@@ -59,6 +59,7 @@ pub(super) fn arrive(event: Event, attempts: i64) -> Arrived {
         contact: None,
         assignment: None,
         fields: Fields::new(),
+        is_own: false,
     });
     Arrived { event, payload, attempts, rerun: None, only: None }
 }

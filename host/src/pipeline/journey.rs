@@ -204,6 +204,9 @@ impl Journey<'_> {
         if let Some(object) = merged.object.filter(|_| first_time) {
             self.keep_mirror(newest, object, &merged, &mut progress)?;
         }
+        if newest.rerun.is_none() {
+            progress.commit.moments = self.moments(events, newest, &merged);
+        }
         self.react_all(events, newest, &merged, (kind, before), &mut progress).await?;
         let contact = progress.contact();
         let Progress { records, mut commit, comparison, failed, .. } = progress;

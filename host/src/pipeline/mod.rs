@@ -14,6 +14,7 @@ mod journey;
 mod merge;
 mod merged;
 mod mirror;
+mod moments;
 mod payload;
 mod planning;
 mod reactions;

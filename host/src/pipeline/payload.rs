@@ -20,6 +20,8 @@ pub(super) struct Payload {
     pub(super) assignment: Option<AssignmentId>,
     /// The object's fields by GHL's names; custom fields as `customFields.ID`.
     pub(super) fields: Fields,
+    /// Whether the host made the event for an assignment, of what that asked for.
+    pub(super) is_own: bool,
 }
 
 /// Takes a body apart; `None` when it is no JSON object, which the webhook door has refused already.
@@ -40,6 +42,9 @@ pub(super) fn read(body: &str) -> Option<Payload> {
         Some(serde_json::Value::Object(nested)) => nested,
         _ => top,
     };
+    if envelope.event_type.starts_with("timing.") {
+        source = told_of(&mut source);
+    }
     for name in ENVELOPE_FIELDS {
         source.remove(*name);
     }
@@ -61,7 +66,20 @@ pub(super) fn read(body: &str) -> Option<Payload> {
         contact: envelope.contact(),
         assignment,
         fields,
+        is_own: is_own(&envelope.event_type),
     })
+}
+
+/// The fields of the task or appointment that a timing event tells of.
+fn told_of(
+    body: &mut serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    let fields =
+        body.get_mut("object").and_then(|object| object.get_mut("fields")).map(serde_json::Value::take);
+    match fields {
+        Some(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    }
 }
 
 /// Events the host makes for one assignment.

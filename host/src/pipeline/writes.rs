@@ -49,6 +49,14 @@ const DETAILS: &[&str] = &[
     "status",
     "messageType",
     "direction",
+    "message",
+    "invoiceNumber",
+    "amount",
+    "amountPaid",
+    "currency",
+    "monetaryValue",
+    "unreadCount",
+    "duration",
 ];
 
 impl Journey<'_> {

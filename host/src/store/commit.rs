@@ -6,10 +6,12 @@ use super::effects::{self, EffectRow};
 use super::held::{self, HeldRow};
 use super::inbox::{self, Appended, InboxRow};
 use super::memory::{self, RankrEventRow, RunReadRow, ScheduleRow, StateRow};
+use super::moments::{self, MomentRow};
 use super::outbox::{self, AnsweredRow, EffectMark};
 use super::polling::{self, PollingStep};
 use super::reruns::{self, RerunEnd, RerunRow, ResolvedRow};
 use super::rows::{self, Binder, Shape};
+use super::timing::{self, TimingStep};
 use super::{Connection, Store, StoreError};
 use crate::domain::{
     AssignmentId, ConnectionId, GhlId, ObjectKind, RankrId, Sequence, TenantId, Timestamp, VersionId,
@@ -178,6 +180,10 @@ pub struct EventCommit {
     pub runs: Vec<RunRow>,
     /// The mirror's rows, whole.
     pub mirror: Vec<MirrorRow>,
+    /// What timing rules count from.
+    pub moments: Vec<MomentRow>,
+    /// How far timing rules have fired.
+    pub timing: Vec<TimingStep>,
     /// The records, whole.
     pub records: Vec<RecordRow>,
     /// New links.
@@ -365,6 +371,8 @@ pub(super) async fn write_all(
     insert!(links, LINKS, bind_link);
     insert!(timeline, TIMELINE, bind_timeline);
     insert!(dead_letters, DEAD_LETTERS, bind_dead_letter);
+    write!(moments, moments::put);
+    write!(timing, timing::put_steps);
     write!(effects, effects::insert);
     write!(marks, outbox::mark);
     write!(answered, outbox::answered);

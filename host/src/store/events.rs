@@ -39,11 +39,6 @@ pub struct EventListing {
     pub attempts: i64,
 }
 
-const LISTING: &str = "SELECT i.sequence, i.tenant, i.connection, i.event_type, i.cause, i.lane, i.webhook_id, \
-    i.received_at, i.source_time, coalesce(e.state, 'received') AS state, e.run_order, e.folded_into, \
-    coalesce(e.attempts, 0) AS attempts FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
-    WHERE i.sequence > $1 AND ($2 IS NULL OR i.tenant = $2) ORDER BY i.sequence LIMIT $3";
-
 const OPEN: &str = "SELECT i.sequence, i.tenant, i.lane, i.event_type, i.cause, coalesce(e.attempts, 0) AS attempts, \
     e.next_at FROM inbox i LEFT JOIN events e ON e.sequence = i.sequence \
     WHERE i.sequence > $1 AND (e.sequence IS NULL OR e.state NOT IN ('done', 'dead', 'held')) ORDER BY i.sequence LIMIT $2";
@@ -68,43 +63,6 @@ fn slim(row: &Row) -> Result<SlimEvent, StoreError> {
 }
 
 impl Store {
-    /// A page of events after `after`, oldest first; all tenants' when `tenant` is `None`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_events(
-        &self,
-        tenant: Option<&TenantId>,
-        after: Sequence,
-        limit: i64,
-    ) -> Result<Vec<EventListing>, StoreError> {
-        let rows = sqlx::query(LISTING)
-            .bind(after.0)
-            .bind(tenant.map(|id| id.as_str().to_owned()))
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(EventListing {
-                    sequence: row.try_get(0)?,
-                    tenant: row.try_get(1)?,
-                    connection: row.try_get(2)?,
-                    event_type: row.try_get(3)?,
-                    cause: row.try_get(4)?,
-                    lane: row.try_get(5)?,
-                    webhook_id: row.try_get(6)?,
-                    received_at: Timestamp::from_millis(row.try_get(7)?).to_rfc3339(),
-                    source_time: Timestamp::from_millis(row.try_get(8)?).to_rfc3339(),
-                    state: row.try_get(9)?,
-                    run_order: row.try_get(10)?,
-                    folded_into: row.try_get(11)?,
-                    attempts: row.try_get(12)?,
-                })
-            })
-            .collect()
-    }
-
     /// Events after `after` that have not ended, oldest first. Cross-tenant: the feeder works for all.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use super::{Store, StoreError};
 use crate::domain::{ConnectionId, GhlId, ObjectKind, RankrId, TenantId, Timestamp};
-use serde::Serialize;
 use sqlx::Row as _;
 use std::collections::HashMap;
 
@@ -36,29 +35,6 @@ pub struct LoadedContext {
     pub record: Option<(String, String, Option<Timestamp>)>,
 }
 
-/// A record as the API shows it.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct RecordListing {
-    /// Whose it is.
-    pub tenant: String,
-    /// What it is.
-    pub kind: String,
-    /// Rankr's id.
-    pub id: String,
-    /// Through which connection it is linked.
-    pub connection: Option<String>,
-    /// GHL's id, if it is linked.
-    pub ghl_id: Option<String>,
-    /// Its fields by name.
-    pub fields: serde_json::Value,
-    /// For each field: event, version, source time and previous value.
-    pub provenance: serde_json::Value,
-    /// When it last changed, RFC 3339.
-    pub updated_at: String,
-    /// When its object was deleted, RFC 3339.
-    pub deleted_at: Option<String>,
-}
-
 const CONTEXT: &str = "SELECT k.key, m.fields, m.deleted_at, m.answered, l.rankr_id, r.fields, r.provenance, r.deleted_at, \
     m.contact, CASE k.value ->> 2 WHEN 'contact' THEN (SELECT min(e.sending_at) FROM effects e WHERE e.state = 'sending' \
         AND e.connection = k.value ->> 1 AND e.contact = k.value ->> 3 AND e.makes = 1) END \
@@ -67,11 +43,6 @@ const CONTEXT: &str = "SELECT k.key, m.fields, m.deleted_at, m.answered, l.rankr
     LEFT JOIN links l ON l.tenant = k.value ->> 0 AND l.kind = k.value ->> 2 AND l.connection = k.value ->> 1 \
         AND l.ghl_id = k.value ->> 3 \
     LEFT JOIN records r ON r.tenant = k.value ->> 0 AND r.kind = k.value ->> 2 AND r.id = l.rankr_id";
-
-const LISTING: &str = "SELECT r.tenant, r.kind, r.id, l.connection, l.ghl_id, r.fields, r.provenance, r.updated_at, \
-    r.deleted_at FROM records r LEFT JOIN links l ON l.tenant = r.tenant AND l.kind = r.kind AND l.rankr_id = r.id \
-    WHERE r.tenant = $1 AND ($2 IS NULL OR r.kind = $2) AND ($3 IS NULL OR (r.kind, r.id) > ($3, $4)) \
-    ORDER BY r.kind, r.id LIMIT $5";
 
 impl Store {
     /// What is known of these objects, one statement for all. Cross-tenant: each key names its tenant.
@@ -115,46 +86,5 @@ impl Store {
             found.insert(key.clone(), context);
         }
         Ok(found)
-    }
-
-    /// A page of a tenant's records in the order of kind and id, after the given pair.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_records(
-        &self,
-        tenant: &TenantId,
-        kind: Option<ObjectKind>,
-        after: Option<(String, String)>,
-        limit: i64,
-    ) -> Result<Vec<RecordListing>, StoreError> {
-        let (after_kind, after_id) = after.unzip();
-        let rows = sqlx::query(LISTING)
-            .bind(tenant.as_str().to_owned())
-            .bind(kind.map(ObjectKind::as_str))
-            .bind(after_kind)
-            .bind(after_id)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
-        let parse =
-            |text: String| serde_json::from_str(&text).map_err(|error| StoreError::corrupt("record", &error));
-        rows.iter()
-            .map(|row| {
-                Ok(RecordListing {
-                    tenant: row.try_get(0)?,
-                    kind: row.try_get(1)?,
-                    id: row.try_get(2)?,
-                    connection: row.try_get(3)?,
-                    ghl_id: row.try_get(4)?,
-                    fields: parse(row.try_get(5)?)?,
-                    provenance: parse(row.try_get(6)?)?,
-                    updated_at: Timestamp::from_millis(row.try_get(7)?).to_rfc3339(),
-                    deleted_at: row
-                        .try_get::<Option<i64>, _>(8)?
-                        .map(|at| Timestamp::from_millis(at).to_rfc3339()),
-                })
-            })
-            .collect()
     }
 }

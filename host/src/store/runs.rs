@@ -1,6 +1,7 @@
 //! Runs: which version was called on which event, and how it ended.
 
-use super::{Store, StoreError};
+use super::filter::Filter;
+use super::{Row, Store, StoreError};
 use crate::domain::{TenantId, Timestamp};
 use serde::Serialize;
 use sqlx::Row as _;
@@ -10,6 +11,8 @@ use sqlx::Row as _;
 pub struct RunListing {
     /// Its number, growing as runs are written.
     pub id: i64,
+    /// Whose it is.
+    pub tenant: String,
     /// The event it ran on.
     pub sequence: i64,
     /// For which assignment.
@@ -34,8 +37,41 @@ pub struct RunListing {
     pub rerun: Option<i64>,
 }
 
-const LISTING: &str = "SELECT id, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log, rerun \
-    FROM runs WHERE tenant = $1 AND ($2 IS NULL OR sequence = $2) AND id > $3 ORDER BY id LIMIT $4";
+const HEAD: &str = "SELECT id, tenant, sequence, assignment, version, interface, outcome, detail, fuel, micros, ran_at, log, \
+    rerun FROM runs";
+
+pub(super) fn listing(tenant: &TenantId, sequence: Option<i64>, after: i64, limit: i64) -> Filter {
+    let mut sql = Filter::new(HEAD);
+    match sequence {
+        Some(sequence) => {
+            sql.and("sequence = ?", sequence);
+            sql.and("+tenant = ?", tenant.as_str().to_owned());
+        }
+        None => sql.and("tenant = ?", tenant.as_str().to_owned()),
+    }
+    sql.and("id > ?", after);
+    sql.with(" ORDER BY id LIMIT ?", limit);
+    sql
+}
+
+fn run(row: &Row) -> Result<RunListing, StoreError> {
+    let log: Option<String> = row.try_get(11)?;
+    Ok(RunListing {
+        id: row.try_get(0)?,
+        tenant: row.try_get(1)?,
+        sequence: row.try_get(2)?,
+        assignment: row.try_get(3)?,
+        version: row.try_get(4)?,
+        interface: row.try_get(5)?,
+        outcome: row.try_get(6)?,
+        detail: row.try_get(7)?,
+        fuel: row.try_get(8)?,
+        micros: row.try_get(9)?,
+        ran_at: Timestamp::from_millis(row.try_get(10)?).to_rfc3339(),
+        log: log.and_then(|text| serde_json::from_str(&text).ok()),
+        rerun: row.try_get(12)?,
+    })
+}
 
 impl Store {
     /// A page of a tenant's runs in the order of writing, after the given number; one event's if named.
@@ -49,27 +85,16 @@ impl Store {
         after: i64,
         limit: i64,
     ) -> Result<Vec<RunListing>, StoreError> {
-        let query =
-            sqlx::query(LISTING).bind(tenant.as_str().to_owned()).bind(sequence).bind(after).bind(limit);
-        let rows = query.fetch_all(&self.readers).await?;
-        rows.iter()
-            .map(|row| {
-                let log: Option<String> = row.try_get(10)?;
-                Ok(RunListing {
-                    id: row.try_get(0)?,
-                    sequence: row.try_get(1)?,
-                    assignment: row.try_get(2)?,
-                    version: row.try_get(3)?,
-                    interface: row.try_get(4)?,
-                    outcome: row.try_get(5)?,
-                    detail: row.try_get(6)?,
-                    fuel: row.try_get(7)?,
-                    micros: row.try_get(8)?,
-                    ran_at: Timestamp::from_millis(row.try_get(9)?).to_rfc3339(),
-                    log: log.and_then(|text| serde_json::from_str(&text).ok()),
-                    rerun: row.try_get(11)?,
-                })
-            })
-            .collect()
+        listing(tenant, sequence, after, limit).rows(self).await?.iter().map(run).collect()
+    }
+
+    /// One run. Cross-tenant: the run says whose it is, and who asks is checked against that.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn run(&self, id: i64) -> Result<Option<RunListing>, StoreError> {
+        let mut sql = Filter::new(HEAD);
+        sql.and("id = ?", id);
+        sql.rows(self).await?.first().map(run).transpose()
     }
 }

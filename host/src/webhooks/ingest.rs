@@ -4,7 +4,7 @@ use super::share::Shares;
 use super::verify::{Signatures, Verifier};
 use crate::domain::{AppId, Cause, Clock, Envelope, Lane, ObjectKind, Timestamp, dedupe_key, shape_of};
 use crate::store::{Appended, InboxRow, NewInstall, Store, StoreError};
-use crate::tenants::{App, Assignments, Connection, DirectoryCell};
+use crate::tenants::{App, Assignments, Connection, DirectoryCell, TimingNeedsCell};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Notify;
@@ -78,6 +78,8 @@ pub struct Ingest {
     clock: Clock,
     directory: DirectoryCell,
     assignments: Assignments,
+    timeline: Arc<[String]>,
+    needs: TimingNeedsCell,
     shares: Arc<Shares>,
     installs: Arc<Notify>,
     verifiers: Arc<RwLock<HashMap<AppId, Arc<Verifier>>>>,
@@ -98,6 +100,8 @@ impl Ingest {
             clock,
             directory,
             assignments,
+            timeline: Arc::from(["*".to_owned()]),
+            needs: TimingNeedsCell::default(),
             shares: Shares::new(max_waiting),
             installs: Arc::default(),
             verifiers: Arc::default(),
@@ -108,6 +112,15 @@ impl Ingest {
     #[must_use]
     pub fn telling(mut self, installs: Arc<Notify>) -> Self {
         self.installs = installs;
+        self
+    }
+
+    /// Of events that no plugin wants, takes in those of these types (a `*` at the end stands for anything), and what
+    /// timing rules count from.
+    #[must_use]
+    pub fn with_timeline(mut self, types: &[String], needs: TimingNeedsCell) -> Self {
+        self.timeline = Arc::from(types);
+        self.needs = needs;
         self
     }
 
@@ -193,15 +206,19 @@ impl Ingest {
         Ok(true)
     }
 
-    /// Whether an active assignment names the type, or it belongs to a contact's timeline.
+    /// Whether an active assignment names the type, the timeline takes it and it belongs to a contact, or a timing rule
+    /// counts from its object.
     fn wanted(&self, envelope: &Envelope, connection: &Connection) -> bool {
-        shape_of(&envelope.event_type).kind != ObjectKind::Other
-            || envelope.contact().is_some()
-            || self
-                .assignments
-                .of(&connection.tenant)
-                .iter()
-                .any(|version| version.wants(&envelope.event_type))
+        let event_type = envelope.event_type.as_str();
+        let kind = shape_of(event_type).kind;
+        let of_contact = kind != ObjectKind::Other || envelope.contact().is_some();
+        let named = self.timeline.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => event_type.starts_with(start),
+            None => event_type == pattern,
+        });
+        (of_contact && named)
+            || self.needs.has(&connection.tenant, kind)
+            || self.assignments.of(&connection.tenant).iter().any(|version| version.wants(event_type))
     }
 
     fn row(&self, app: &App, connection: &Connection, envelope: &Envelope, body: &str) -> InboxRow {

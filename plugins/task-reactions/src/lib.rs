@@ -10,6 +10,9 @@
 //! | `schedule` | a note if the task is still open |
 //! | a watched field changes | a note that says so |
 //! | `TaskComplete` | the linked Rankr task closed, Rankr told |
+//! | `timing.task-due`, `timing.appointment-upcoming` | a timeline entry |
+//! | `timing.task-overdue` | a timeline entry, and a note if the configuration wants one |
+//! | `timing.contact-idle` | a GHL task to follow up, once for each time the contact is idle |
 
 use mapwright_sdk::{
     Action, Capability, Effects, Entry, Event, NoteDraft, Object, ObjectKind, Plugin, RankrEvent, RankrTask,
@@ -31,6 +34,13 @@ pub struct Config {
     /// Contact fields whose change is noted in GHL, by GHL's names.
     #[serde(default)]
     pub noted_fields: Vec<String>,
+    /// Whether a task that is overdue is noted in GHL too, not only in the timeline.
+    #[serde(default)]
+    pub note_overdue: bool,
+    /// The title of the task that follows up a contact with which nothing happened for a while; none is made if not
+    /// given.
+    #[serde(default)]
+    pub idle_task: Option<String>,
 }
 
 fn three() -> u16 {
@@ -58,6 +68,10 @@ impl Plugin for TaskReactions {
         "ContactUpdate",
         "TaskComplete",
         "effect-failed",
+        "timing.task-due",
+        "timing.task-overdue",
+        "timing.appointment-upcoming",
+        "timing.contact-idle",
     ];
     const CAPABILITIES: &'static [Capability] = &[
         Capability::required("crm.tasks.write", "Creates, changes and completes GHL tasks."),
@@ -65,10 +79,13 @@ impl Plugin for TaskReactions {
         Capability::required("crm.tasks.read", "Looks whether a task is still open before it reminds of it."),
         Capability::required("rankr.read", "Finds the Rankr task of a GHL task."),
         Capability::required("rankr.write", "Keeps Rankr's task records."),
-        Capability::required("rankr.timeline", "Says in the timeline when something could not be done."),
+        Capability::required(
+            "rankr.timeline",
+            "Says in the timeline what is due and what could not be done.",
+        ),
         Capability::required("rankr.events", "Tells Rankr of completed tasks."),
         Capability::required("schedule", "Looks back at the tasks it made."),
-        Capability::required("state.contact", "Remembers for which tags it made a task."),
+        Capability::required("state.contact", "Remembers for which tags and idle times it made a task."),
     ];
 }
 
@@ -87,6 +104,8 @@ impl Reaction for TaskReactions {
             "schedule" => look_back(event),
             "TaskComplete" => Ok(completed(event, after)),
             "effect-failed" => Ok(failed(event)),
+            "timing.contact-idle" => idle(event, config),
+            timing if timing.starts_with("timing.") => due(event, config),
             _ => Ok(contact_changed(event, config)),
         }
     }
@@ -271,6 +290,69 @@ fn failed(event: &Event) -> Effects {
     Effects::none().and(Entry::new("not-done", title))
 }
 
+/// What a timing rule tells.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Timing {
+    #[serde(default)]
+    object: Option<TimedObject>,
+    #[serde(default)]
+    last_activity: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct TimedObject {
+    fields: TimedFields,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimedFields {
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    due_date: Option<String>,
+    #[serde(default)]
+    start_time: Option<String>,
+}
+
+fn timing(event: &Event) -> Result<Timing, RunError> {
+    serde_json::from_str(&event.raw)
+        .map_err(|error| RunError::unmappable(format!("the timing event is not as agreed: {error}")))
+}
+
+/// A task or an appointment whose time has come.
+fn due(event: &Event, config: &Config) -> Result<Effects, RunError> {
+    let Some(TimedObject { fields }) = timing(event)?.object else { return Ok(Effects::none()) };
+    let title = fields.title.unwrap_or_else(|| "without a title".to_owned());
+    let when = fields.due_date.or(fields.start_time).map(|at| format!(" ({at})")).unwrap_or_default();
+    let (kind, said) = match event.event_type.as_str() {
+        "timing.task-overdue" => ("task-overdue", "Overdue"),
+        "timing.appointment-upcoming" => ("appointment-upcoming", "Appointment"),
+        _ => ("task-due", "Due"),
+    };
+    let sentence = format!("{said}: {title}{when}");
+    let mut effects = Effects::none().and(Entry::new(kind, &sentence));
+    if kind == "task-overdue" && config.note_overdue {
+        effects.add(NoteDraft::new(sentence));
+    }
+    Ok(effects)
+}
+
+/// A contact with which nothing happened: one task for each such time, however many rules tell of it.
+fn idle(event: &Event, config: &Config) -> Result<Effects, RunError> {
+    let Some(title) = &config.idle_task else { return Ok(Effects::none()) };
+    let since = timing(event)?.last_activity.unwrap_or_default();
+    let told = state::get(Scope::Contact, "idle").ok().flatten();
+    if told.as_deref() == Some(since.as_bytes())
+        || state::set(Scope::Contact, "idle", Some(since.as_bytes())).is_err()
+    {
+        return Ok(Effects::none());
+    }
+    let due = event.now + i64::from(config.due_days) * DAY;
+    Ok(Effects::none().keyed("idle", TaskDraft::new(title, due)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,5 +424,40 @@ mod tests {
         assert!(
             matches!(TaskReactions::react(&wrong, None, None, &config), Err(RunError::Unmappable(why)) if why.contains("task_id"))
         );
+    }
+
+    fn timed(event_type: &str, rest: &str) -> Event {
+        let mut event = contact_event(event_type);
+        event.object = None;
+        event.raw = format!(r#"{{"type":"{event_type}","slot":"2026-01-05T00:00:00Z",{rest}}}"#);
+        event
+    }
+
+    #[test]
+    fn what_is_due_is_said_and_overdue_tasks_are_noted_if_wanted() {
+        let task = r#""object":{"kind":"task","id":"t","fields":{"title":"Call","dueDate":"2026-01-05"}}"#;
+        let overdue = timed("timing.task-overdue", task);
+        let said = Entry::new("task-overdue", "Overdue: Call (2026-01-05)");
+        assert_eq!(react(&overdue, "{}"), [Action::AddEntry(said)]);
+        let noted = react(&overdue, r#"{"note_overdue":true}"#);
+        assert!(matches!(&noted[1], Action::CreateNote(note) if note.body == "Overdue: Call (2026-01-05)"));
+        let soon = timed("timing.appointment-upcoming", r#""object":{"fields":{"title":"Visit"}}"#);
+        assert!(
+            matches!(&react(&soon, "{}")[..], [Action::AddEntry(entry)] if entry.title == "Appointment: Visit")
+        );
+    }
+
+    #[test]
+    fn an_idle_contact_gets_one_task_for_each_idle_time() {
+        let idle = |since: &str| timed("timing.contact-idle", &format!(r#""lastActivity":"{since}""#));
+        assert!(react(&idle("2026-01-01"), "{}").is_empty());
+        let config = r#"{"idle_task":"Follow up","due_days":2}"#;
+        let first = idle("2026-01-01");
+        let actions = react(&first, config);
+        assert!(
+            matches!(&actions[..], [Action::CreateTask(task)] if task.title == "Follow up" && task.due == first.now + 2 * DAY)
+        );
+        assert!(react(&first, config).is_empty());
+        assert_eq!(react(&idle("2026-03-01"), config).len(), 1);
     }
 }

@@ -4,7 +4,6 @@
 use super::checker::{Checker, Report};
 use super::play::Star;
 use crate::cli::output::complain;
-use serde_json::Value;
 
 /// Entries that are shown of a timeline.
 const SHOWN: usize = 12;
@@ -26,55 +25,10 @@ pub(super) async fn timeline(checker: &Checker<'_>, star: &Star) -> anyhow::Resu
         SHOWN.min(entries.len())
     ));
     for entry in entries.iter().skip(entries.len().saturating_sub(SHOWN)) {
-        complain(&format!("  {}  {}", entry["at"].as_str().unwrap_or_default(), sentence(&entry["entry"])));
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        complain(&format!("  {}  {}  ({})", text("at"), text("sentence"), text("by")));
     }
     Ok(())
-}
-
-/// One entry as a sentence.
-fn sentence(entry: &Value) -> String {
-    if let (Some(op), Some(state)) = (entry["op"].as_str(), entry["state"].as_str()) {
-        let fields = &entry["fields"];
-        let about =
-            ["title", "body", "tags"].iter().find_map(|name| fields[name].as_str()).unwrap_or_default();
-        return format!("{} in GHL: {state} {about}", op.replace('_', " "));
-    }
-    if let Some(title) = entry["title"].as_str() {
-        return title.to_owned();
-    }
-    let about = ["title", "body"].iter().find_map(|name| entry["details"][name].as_str());
-    let what = match entry["type"].as_str().unwrap_or_default() {
-        "ContactCreate" => "created in GHL",
-        "ContactUpdate" => "changed in GHL",
-        "ContactDelete" => "deleted in GHL",
-        other => other,
-    };
-    if let Some(about) = about {
-        return format!("{what}: {about}");
-    }
-    let changes: Vec<String> = entry["changes"].as_array().into_iter().flatten().map(change).collect();
-    let changes = if entry["stale"] == true {
-        "came late, newer values kept".to_owned()
-    } else if changes.is_empty() {
-        "nothing new for the record".to_owned()
-    } else {
-        changes.join(", ")
-    };
-    format!("{what}: {changes}")
-}
-
-fn change(change: &Value) -> String {
-    let text = |value: &Value| match value {
-        Value::Null => "nothing".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let (field, to) = (text(&change["field"]), text(&change["to"]));
-    if change["from"].is_null() {
-        format!("{field} is {to}")
-    } else {
-        format!("{field} {} → {to}", text(&change["from"]))
-    }
 }
 
 /// Shows the counts.
