@@ -51,6 +51,16 @@ pub mod mapping {
     });
 }
 
+/// What is built once.
+pub mod warm {
+    wit_bindgen::generate!({
+        world: "exports-warm",
+        path: "../wit",
+        pub_export_macro: true,
+        default_bindings_module: "::mapwright_sdk::__bindings::warm",
+    });
+}
+
 /// Reactions.
 pub mod reaction {
     wit_bindgen::generate!({

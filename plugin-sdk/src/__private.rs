@@ -1,8 +1,8 @@
 //! The adapters between the generated traits and the author's; nobody calls them by name.
 
-use crate::__bindings::{descriptor, mapping, reaction};
+use crate::__bindings::{descriptor, mapping, reaction, warm};
 use crate::plugin::log;
-use crate::{Event, Mapping, Plugin, Reaction, Record, RunError, config};
+use crate::{Event, Mapping, Plugin, Reaction, Record, RunError, Warm, config};
 use descriptor::exports::mapwright::plugin::descriptor as wit;
 use mapping::exports::mapwright::plugin::mapping as wit_mapping;
 use reaction::exports::mapwright::plugin::reaction as wit_reaction;
@@ -56,6 +56,13 @@ impl<T: Mapping> wit_mapping::Guest for T {
         let config = config::read::<T>(&prepared);
         let mapped = T::map(&event, current.as_ref(), &config)?;
         Ok(wit_mapping::Mapped { kind: mapped.kind, fields: mapped.fields })
+    }
+}
+
+impl<T: Warm> warm::Guest for T {
+    fn warm() {
+        keep_panic_message();
+        T::warm();
     }
 }
 

@@ -80,6 +80,10 @@
 //! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, `serde` with `derive` and `schemars`.
 //! `mapwright plugin build` makes the `.wasm`, `mapwright plugin check` says whether a host would take it.
 //!
+//! # What is built once
+//! A run gets a fresh instance, so a parser or a table would be built anew each time. Implement [`Warm`] and name `warm`
+//! in `export_plugin!`: what it leaves in memory is there in every run.
+//!
 //! # What a run may use
 //! 200 million units of fuel (about 50 ms), 32 MiB of memory, 1 MiB of output, 64 log lines. A run that passes a
 //! limit, panics or traps has done nothing; its event becomes a dead letter that can be run again with another version.
@@ -109,7 +113,7 @@ pub use __bindings::imports::mapwright::plugin::types::{
 };
 pub use effects::{Effects, Reaction};
 pub use mapping::{Mapped, Mapping};
-pub use plugin::{Capability, ConfigError, Plugin, log};
+pub use plugin::{Capability, ConfigError, Plugin, Warm, log};
 pub use reads::{crm, rankr, state};
 
 /// Exports a type's implementations as a plugin: `export_plugin!(MyPlugin: mapping)`.
@@ -142,6 +146,9 @@ macro_rules! __export_one {
     ($plugin:ident reaction) => {
         $crate::__bindings::reaction::export!($plugin with_types_in $crate::__bindings::reaction);
     };
+    ($plugin:ident warm) => {
+        $crate::__bindings::warm::export!($plugin with_types_in $crate::__bindings::warm);
+    };
     ($plugin:ident $other:ident) => {};
 }
 
@@ -160,11 +167,15 @@ macro_rules! __check_one {
         const fn is_reaction<T: $crate::Reaction>() {}
         const _: () = is_reaction::<$plugin>();
     };
+    ($plugin:ident warm) => {
+        const fn is_warm<T: $crate::Warm>() {}
+        const _: () = is_warm::<$plugin>();
+    };
     ($plugin:ident $other:ident) => {
         compile_error!(concat!(
             "unknown interface `",
             stringify!($other),
-            "`: expected `mapping` or `reaction`"
+            "`: expected `mapping`, `reaction` or `warm`"
         ));
     };
 }

@@ -31,6 +31,44 @@ pub trait Plugin {
     }
 }
 
+/// Builds once what every run needs: parsers, tables, compiled patterns.
+///
+/// The host calls it when the plugin is deployed, and every fresh instance begins with the memory it left. There is no
+/// event and no configuration yet, and it may call nothing but [`log`]. Keep what it builds in a
+/// [`OnceLock`](std::sync::OnceLock) and reach for it with `get_or_init`, so that a run builds it where nobody warmed.
+///
+/// ```
+/// use mapwright_sdk::{Plugin, Warm};
+/// use std::sync::OnceLock;
+///
+/// static SQUARES: OnceLock<Vec<u64>> = OnceLock::new();
+///
+/// fn squares() -> &'static [u64] {
+///     SQUARES.get_or_init(|| (0..10_000).map(|number| number * number).collect())
+/// }
+/// # struct Greeter;
+/// # impl Plugin for Greeter {
+/// #     type Config = ();
+/// #     const NAME: &'static str = "greeter";
+/// #     const VERSION: &'static str = "0.1.0";
+/// #     const SUMMARY: &'static str = "Greets.";
+/// #     const EVENTS: &'static [&'static str] = &["*"];
+/// # }
+///
+/// impl Warm for Greeter {
+///     fn warm() {
+///         squares();
+///     }
+/// }
+/// # Greeter::warm();
+/// # assert_eq!(squares()[3], 9);
+/// // and `warm` is named with the other interfaces: export_plugin!(Greeter: mapping, warm);
+/// ```
+pub trait Warm: Plugin {
+    /// Fills memory.
+    fn warm();
+}
+
 /// A capability a plugin asks for; the person who activates the plugin grants it or doesn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {

@@ -234,6 +234,19 @@ impl System {
         Process::start(command)
     }
 
+    /// Starts the host with so many bytes of address space.
+    pub(crate) fn small_host(&self, address_space: u64) -> Option<Process> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("host.log"))
+            .unwrap();
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={address_space}")).arg(test_build()).args(["serve", "--config"]);
+        command.arg(self.folder.path().join("host.toml")).stderr(log);
+        Process::start(command)
+    }
+
     /// Does something in the CRM as a person.
     pub(crate) async fn crm(&self, method: &str, path: &str, body: &Value) -> Value {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
@@ -335,9 +348,12 @@ impl System {
         (output.status.success(), last_line(&output))
     }
 
+    pub(crate) fn whole_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("host.log")).unwrap_or_default()
+    }
+
     pub(crate) fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.folder.path().join("host.log")).unwrap_or_default();
-        text.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+        self.whole_log().lines().rev().take(20).collect::<Vec<_>>().join("\n")
     }
 }
 

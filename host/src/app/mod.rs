@@ -12,8 +12,8 @@ use crate::backup::Backups;
 use crate::config::{Role, Settings};
 use crate::domain::{Clock, ClockRate};
 use crate::effects::{Changed, Decisions, Outbox, OutboxParts};
-use crate::pipeline::{Pipeline, PipelineParts, Reruns, WorkerSettings};
-use crate::plugins::{Limits, Runtime, RuntimeSettings};
+use crate::pipeline::{Pipeline, PipelineParts, ReadLimits, Reruns, WorkerSettings};
+use crate::plugins::{Limits, Runtime};
 use crate::schedule::{Timers, Timing};
 use crate::store::{Store, StoreSettings, Synchronous};
 use crate::sync::{Connecting, Poller};
@@ -26,7 +26,7 @@ use crate::vault::Vault;
 use crate::webhooks::{Ingest, RankrDoor};
 use anyhow::Context as _;
 use futures_util::future::join;
-use runner::Runner;
+use runner::{Runner, runtime_settings};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -222,14 +222,9 @@ impl Ground {
         let directory = DirectoryCell::default();
         directory.refresh(&store).await?;
         let roster = Roster::read(store.clone(), clock.clone()).await?;
-        let concurrent_runs = u32::try_from(workers(settings)).unwrap_or(64);
-        let runtime = Arc::new(Runtime::new(RuntimeSettings { concurrent_runs }, clock.clone())?);
-        let limits = Limits {
-            fuel: settings.plugins.fuel,
-            memory_bytes: settings.plugins.memory_bytes,
-            wall: Duration::from_secs(settings.plugins.wall_seconds),
-            ..Limits::default()
-        };
+        let runtime =
+            Arc::new(Runtime::new(runtime_settings(settings, workers(settings), &vault), clock.clone())?);
+        let limits = Limits::from(&settings.plugins);
         let planned = Arc::new(Notify::new());
         let (connections, credentials) =
             connections::connections(settings, (&store, &vault), (&directory, &clock), &planned).await?;
@@ -320,6 +315,7 @@ impl Working {
             batch: settings.pipeline.batch,
             window: settings.pipeline.window,
             give_up_after: hours(settings.pipeline.give_up_after_hours),
+            reads: ReadLimits { rounds: settings.plugins.read_rounds, reads: settings.plugins.reads },
         };
         let pipeline = Arc::new(Pipeline::start(parts, worker_settings).await?);
         let poller = Poller::start(&ground.connecting);

@@ -1,13 +1,34 @@
 //! The pipeline's port to the WebAssembly runtime: loads a version at its first use and translates.
 
+use crate::config::Settings;
 use crate::domain::GhlId;
 use crate::pipeline::{PluginCall, PluginRunner, RecordView, RunEnd, RunResult, Running};
 use crate::plugins::{
-    Limits, LoadedVersion, MappedRecord, ObjectInput, RunContext, RunFailure, RunInput, RunReport, Runtime,
+    CacheSettings, Limits, LoadedVersion, MappedRecord, ObjectInput, RunContext, RunFailure, RunInput,
+    RunReport, Runtime, RuntimeSettings,
 };
 use crate::store::Store;
+use crate::vault::Vault;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How the runtime is made by these settings, for so many workers.
+pub(super) fn runtime_settings(settings: &Settings, workers: usize, vault: &Vault) -> RuntimeSettings {
+    let plugins = &settings.plugins;
+    RuntimeSettings {
+        concurrent_runs: u32::try_from(workers).unwrap_or(64),
+        stack_bytes: plugins.stack_bytes,
+        limits: Limits::from(plugins),
+        compile_limit: Duration::from_secs(plugins.compile_seconds),
+        loaded_versions: plugins.loaded_versions,
+        loaded_bytes: plugins.loaded_bytes,
+        cache: Some(CacheSettings {
+            folder: settings.data.folder.join("cache"),
+            vault: vault.clone(),
+            bytes: plugins.cache_bytes,
+        }),
+    }
+}
 
 /// Runs plugins for the pipeline.
 pub(super) struct Runner {
@@ -24,7 +45,7 @@ impl Runner {
         }
         let row = self.store.version(id).await.map_err(|error| error.to_string())?;
         let row = row.ok_or_else(|| format!("{id} is not stored"))?;
-        self.runtime.load(id, &row.component).map_err(|error| error.to_string())
+        self.runtime.load(id, &row.component).await.map_err(|error| error.to_string())
     }
 
     async fn map_once(&self, call: PluginCall<'_>) -> RunResult {
@@ -108,7 +129,11 @@ fn result<T>(report: RunReport<T>, done: &'static str, end: impl FnOnce(T) -> Ru
         Ok(given) => (end(given), done),
         Err(RunFailure::NeedsReads(wanted)) => (RunEnd::NeedsReads(wanted), "needs-read"),
         Err(failure) => {
-            let (outcome, detail) = (failure.outcome(), failure.to_string());
+            let outcome = failure.outcome();
+            let detail = match &report.backtrace {
+                Some(backtrace) => format!("{failure}\n{backtrace}"),
+                None => failure.to_string(),
+            };
             let end = match failure {
                 RunFailure::RetryAfter { after, .. } => RunEnd::Again { after, detail },
                 failure if failure.is_final() => RunEnd::Failed { detail },

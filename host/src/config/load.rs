@@ -1,5 +1,6 @@
 //! Loading the settings and checking them as a whole.
 
+use super::plugin_settings::PluginSettings;
 use super::settings::{ConnectionKind, ConnectionSettings, PollingSettings, Settings};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -130,6 +131,7 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     );
     demand(settings.webhooks.max_waiting > 0, "webhooks.max_waiting is 0: give at least 1".to_owned());
     check_polling(&settings.polling, &mut demand);
+    check_plugins(&settings.plugins, &mut demand);
     check_names(settings, &mut demand);
     check_ghl(settings, &mut demand);
     check_timing(settings, &mut demand);
@@ -157,6 +159,28 @@ fn check_ghl(settings: &Settings, demand: &mut impl FnMut(bool, String)) {
             ghl.refresh_ahead_seconds
         ),
     );
+}
+
+/// Limits under which no plugin could run, or which the machine can't keep.
+fn check_plugins(plugins: &PluginSettings, demand: &mut impl FnMut(bool, String)) {
+    let mut within = |key: &str, value: u64, least: u64, most: u64| {
+        demand((least..=most).contains(&value), format!("plugins.{key} is {value}: give {least} to {most}"));
+    };
+    let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    within("fuel", plugins.fuel, 1_000_000, 1_000_000_000_000);
+    within("host_call_fuel", plugins.host_call_fuel, 0, plugins.fuel);
+    within("memory_bytes", number(plugins.memory_bytes), 1 << 20, 1 << 32);
+    within("table_elements", number(plugins.table_elements), 1, 10_000_000);
+    within("stack_bytes", number(plugins.stack_bytes), 64 << 10, 16 << 20);
+    within("wall_seconds", plugins.wall_seconds, 1, 3600);
+    within("copied_bytes", number(plugins.copied_bytes), 64 << 10, 1 << 30);
+    within("output_bytes", number(plugins.output_bytes), 1024, 1 << 28);
+    within("read_rounds", number(plugins.read_rounds), 1, 100);
+    within("reads", number(plugins.reads), 0, 1000);
+    within("upload_bytes", number(plugins.upload_bytes), 1024, 1 << 30);
+    within("function_bytes", number(plugins.function_bytes), 1024, 1 << 30);
+    within("compile_seconds", plugins.compile_seconds, 1, 3600);
+    within("loaded_versions", number(plugins.loaded_versions), 1, 1_000_000);
 }
 
 /// Apps are well named, and what connections and assignments name is there.
@@ -307,6 +331,15 @@ mod tests {
         assert!(unknown.contains("cook") && unknown.contains("ingest"), "{unknown}");
         let none = load_text("[process]\nroles = []").unwrap_err().to_string();
         assert!(none.contains("process.roles"), "{none}");
+    }
+
+    #[test]
+    fn limits_under_which_nothing_runs_are_refused_by_name() {
+        let error =
+            load_text("[plugins]\nfuel = 10\nwall_seconds = 0\nstack_bytes = 1").unwrap_err().to_string();
+        for key in ["plugins.fuel is 10", "plugins.wall_seconds is 0", "plugins.stack_bytes is 1"] {
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]

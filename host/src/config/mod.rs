@@ -4,6 +4,7 @@
 mod environment;
 mod failpoint;
 mod load;
+mod plugin_settings;
 #[cfg(feature = "test-support")]
 pub mod sabotage;
 mod settings;
@@ -13,9 +14,10 @@ pub use environment::{own_program, variable};
 pub use failpoint::arm;
 pub use failpoint::failpoint;
 pub use load::{ConfigError, load, load_text};
+pub use plugin_settings::PluginSettings;
 pub use settings::{
     ApiSettings, AppSettings, AssignmentSettings, BackupSettings, ClockSettings, ConnectionKind,
     ConnectionSettings, DataSettings, DatabaseSettings, GhlSettings, HttpSettings, PipelineSettings,
-    PluginSettings, PollingSettings, ProcessSettings, Role, Settings, TenantSettings, TimelineSettings,
-    TimingRuleSettings, TimingSettings, WebhookSettings,
+    PollingSettings, ProcessSettings, Role, Settings, TenantSettings, TimelineSettings, TimingRuleSettings,
+    TimingSettings, WebhookSettings,
 };

@@ -1,5 +1,6 @@
 //! The settings as types; `config.default.toml` documents each with its unit and reason.
 
+use super::plugin_settings::PluginSettings;
 use crate::domain::TimingSpec;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -167,32 +168,6 @@ pub struct PipelineSettings {
     pub give_up_after_hours: u64,
     /// Hours of failing after which an effect is dead.
     pub effects_give_up_after_hours: u64,
-}
-
-/// Limits of plugins.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PluginSettings {
-    /// Fuel of one run.
-    pub fuel: u64,
-    /// Sum of a run's memories, bytes.
-    pub memory_bytes: usize,
-    /// Seconds until a run is given up.
-    pub wall_seconds: u64,
-    /// The watched folder; empty: none.
-    pub folder: PathBuf,
-    /// Milliseconds between two looks at the folder.
-    pub folder_every_millis: u64,
-    /// Whether a new version in the folder is activated where an older one is active.
-    pub activate_new: bool,
-    /// Largest upload, bytes.
-    pub upload_bytes: usize,
-    /// Contacts an assignment must fail on for its breaker to open.
-    pub breaker_contacts: usize,
-    /// Seconds of product time within which.
-    pub breaker_window_seconds: u64,
-    /// Seconds of product time until an open breaker has one run tried.
-    pub breaker_pause_seconds: u64,
 }
 
 /// The webhook door.

@@ -12,10 +12,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Times GHL is asked for one run's answers.
-const ROUNDS: usize = 8;
-/// Reads for one run.
-const READS: usize = 32;
 /// How long a lane rests whose connection has no usable credential.
 const NO_CREDENTIAL: Duration = Duration::from_secs(60);
 
@@ -37,7 +33,17 @@ pub(super) struct Fetching {
     stop: CancellationToken,
     /// After this long a run goes on with what it was refused.
     give_up_after: Duration,
+    limits: ReadLimits,
     pending: Mutex<HashMap<Sequence, Pending>>,
+}
+
+/// How much GHL may be asked for one run.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// Times it is asked.
+    pub rounds: usize,
+    /// Answers.
+    pub reads: usize,
 }
 
 impl Fetching {
@@ -45,9 +51,9 @@ impl Fetching {
         (ghl, clock): (Ghl, Clock),
         scheduler: Arc<Scheduler>,
         (tasks, stop): (TaskTracker, CancellationToken),
-        give_up_after: Duration,
+        (limits, give_up_after): (ReadLimits, Duration),
     ) -> Self {
-        Self { ghl, clock, scheduler, tasks, stop, give_up_after, pending: Mutex::default() }
+        Self { ghl, clock, scheduler, tasks, stop, give_up_after, limits, pending: Mutex::default() }
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<Sequence, Pending>> {
@@ -101,9 +107,10 @@ impl Fetching {
 
     async fn fetch(&self, ask: &Ask, requests: Vec<ReadRequest>) -> Ended {
         let known = self.pending().get(&ask.first).cloned().unwrap_or_default();
-        if known.rounds >= ROUNDS || known.answers.len() + requests.len() > READS {
+        let ReadLimits { rounds, reads } = self.limits;
+        if known.rounds >= rounds || known.answers.len() + requests.len() > reads {
             let refused =
-                ReadAnswer::Refused(format!("a run may ask GHL {ROUNDS} times, for {READS} answers"));
+                ReadAnswer::Refused(format!("a run may ask GHL {rounds} times, for {reads} answers"));
             return self.keep(ask, requests.into_iter().map(|request| (request, refused.clone())).collect());
         }
         let wanted_by = ask.asker.to_string();

@@ -3,7 +3,9 @@
 //! Runs follow the order of ingest within a lane; lanes run beside each other, tenants get even shares of worker
 //! time. A run never waits on the network.
 
+mod adjacent;
 mod arrived;
+mod batch;
 mod compare;
 mod echo;
 mod end_rerun;
@@ -28,6 +30,7 @@ mod tally;
 mod worker;
 mod writes;
 
+pub use fetch::ReadLimits;
 pub use reruns::{RerunRefusal, Reruns, RetryFilter};
 pub use runs::{ObjectState, PluginCall, PluginRunner, RecordView, RunEnd, RunResult, Running};
 pub use scheduler::SchedulerStatus;

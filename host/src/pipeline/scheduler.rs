@@ -2,7 +2,8 @@
 //!
 //! It holds slim entries only; bodies stay in the database until a worker takes the lane.
 
-use crate::domain::{AssignmentId, Cause, Lane, Sequence, TenantId, Timestamp};
+use super::adjacent::next_events;
+use crate::domain::{AssignmentId, Lane, Sequence, TenantId, Timestamp};
 use crate::store::SlimEvent;
 use crate::tenants::PausedTenants;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -15,8 +16,8 @@ use tokio::sync::Notify;
 const QUANTUM: Duration = Duration::from_millis(10);
 /// What a run is taken to cost until its tenant has had one.
 const FIRST_GUESS: Duration = Duration::from_micros(200);
-/// Adjacent events of one lane that a worker takes together, for folding.
-const RUN_AHEAD: usize = 16;
+/// Worker time of a batch, as far as it can be foreseen: its events are committed together, so each waits for all.
+pub(super) const BATCH: Duration = Duration::from_millis(20);
 
 /// A lane taken by a worker, with the events to run now.
 #[derive(Clone, Debug)]
@@ -203,16 +204,29 @@ impl Scheduler {
             .unwrap_or(state.fed_up_to)
     }
 
-    /// Takes up to `most` lanes that are due at `now`; empty when there are none.
+    /// Takes up to `most` lanes that are due at `now`, no more than a batch's time is foreseen for; empty when there are
+    /// none. A lane that takes longer than that is taken alone.
     pub(super) fn take(&self, most: usize, now: Timestamp) -> Vec<Taken> {
         let mut state = self.state();
         state.wake(now);
         let mut taken = Vec::new();
+        let mut room = None;
         while taken.len() < most {
-            let Some(next) = state.take_one() else { break };
+            let Some(next) = state.take_one(room) else { break };
+            room = Some(room.unwrap_or(BATCH).saturating_sub(next.charged));
             taken.push(next);
         }
         taken
+    }
+
+    /// Gives a lane back that was not looked at, since the batch took longer than was foreseen.
+    pub(super) fn put_off(&self, taken: &Taken) {
+        let mut state = self.state();
+        let queue = state.tenants.entry(taken.tenant.clone()).or_default();
+        queue.deficit_micros += micros(taken.charged);
+        state.put_back(taken, &taken.events, None);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// When the next resting lane is due.
@@ -323,7 +337,8 @@ impl State {
         }
     }
 
-    fn take_one(&mut self) -> Option<Taken> {
+    /// The next lane of the round; none if it is foreseen to take longer than there is room for.
+    fn take_one(&mut self, room: Option<Duration>) -> Option<Taken> {
         // Each turn of the round either takes a lane, drops a tenant or adds a quantum, so it ends.
         loop {
             let tenant = self.round.front()?.clone();
@@ -332,6 +347,11 @@ impl State {
                 self.round.pop_front();
                 queue.in_round = false;
                 continue;
+            }
+            let charged = queue.guess.unwrap_or(FIRST_GUESS);
+            if queue.deficit_micros >= 0 && !queue.ready.is_empty() && room.is_some_and(|room| charged > room)
+            {
+                return None;
             }
             let Some(lane) = (if queue.deficit_micros >= 0 { queue.ready.pop_front() } else { None }) else {
                 self.round.pop_front();
@@ -343,7 +363,6 @@ impl State {
                 }
                 continue;
             };
-            let charged = queue.guess.unwrap_or(FIRST_GUESS);
             queue.deficit_micros -= micros(charged);
             self.run_order += 1;
             let run_order = self.run_order;
@@ -351,7 +370,7 @@ impl State {
                 continue;
             };
             lane_queue.busy = true;
-            let events = next_events(lane_queue);
+            let events = next_events(&mut lane_queue.events);
             if events.is_empty() {
                 lane_queue.busy = false;
                 continue;
@@ -398,36 +417,6 @@ impl State {
     }
 }
 
-/// The events at the head of a lane that share type and cause; one that was tried or held before runs alone.
-fn next_events(queue: &mut LaneQueue) -> Vec<SlimEvent> {
-    #[cfg(feature = "test-support")]
-    if queue.events.len() > 1
-        && crate::config::sabotage::strikes(crate::config::sabotage::Sabotage::SwapOrder)
-    {
-        return queue.events.remove(1).into_iter().collect();
-    }
-    let Some(first) = queue.events.pop_front() else {
-        return Vec::new();
-    };
-    let (event_type, cause) = (first.event_type.clone(), first.cause);
-    let alone = first.attempts > 0 || first.only.is_some();
-    let mut events = vec![first];
-    while !alone
-        && events.len() < RUN_AHEAD
-        && cause != Cause::Test
-        && queue.events.front().is_some_and(|next| {
-            next.event_type == event_type
-                && next.cause == cause
-                && next.attempts == 0
-                && next.not_before.is_none()
-                && next.only.is_none()
-        })
-    {
-        events.extend(queue.events.pop_front());
-    }
-    events
-}
-
 fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
@@ -435,7 +424,7 @@ fn micros(span: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Sequence;
+    use crate::domain::{Cause, Sequence};
     use std::sync::Arc;
 
     fn event(sequence: i64, tenant: &str, lane: &str, event_type: &str) -> SlimEvent {
@@ -564,6 +553,43 @@ mod tests {
         let taken = scheduler.take(10, NOW);
         scheduler.give_back(&taken[0], &Ended::First(2), Duration::ZERO);
         assert_eq!(scheduler.ended_up_to(), 1);
+    }
+
+    #[test]
+    fn a_lane_that_takes_long_is_taken_alone() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed((1..=20).map(|n| event(n, "slow", &format!("s{n}"), "U")).collect());
+        let first = scheduler.take(1, NOW);
+        scheduler.give_back(&first[0], &Ended::First(1), Duration::from_millis(50));
+        scheduler.feed((21..=40).map(|n| event(n, "quick", &format!("q{n}"), "U")).collect());
+        let mut batches = Vec::new();
+        loop {
+            let taken = scheduler.take(64, NOW);
+            if taken.is_empty() {
+                break;
+            }
+            let slow = taken.iter().filter(|it| it.tenant.as_str() == "slow").count();
+            assert!(slow == 0 || taken.len() == 1, "{slow} slow lanes among {}", taken.len());
+            for next in &taken {
+                let took = if next.tenant.as_str() == "slow" { 50_000 } else { 200 };
+                scheduler.give_back(next, &Ended::First(1), Duration::from_micros(took));
+            }
+            batches.push((slow, taken.len()));
+        }
+        assert_eq!(batches.iter().map(|(_, lanes)| lanes).sum::<usize>(), 39);
+        let last_quick = batches.iter().rposition(|(slow, _)| *slow == 0).unwrap();
+        assert!(last_quick < 4, "quick lanes waited for {last_quick} batches: {batches:?}");
+    }
+
+    #[test]
+    fn a_lane_that_was_put_off_is_as_it_was() {
+        let scheduler = Scheduler::new(0);
+        scheduler.feed(vec![event(1, "t", "a", "U"), event(2, "t", "b", "U")]);
+        let taken = scheduler.take(10, NOW);
+        scheduler.give_back(&taken[0], &Ended::First(1), Duration::from_millis(50));
+        scheduler.put_off(&taken[1]);
+        assert_eq!(scheduler.status(), SchedulerStatus { events: 1, lanes: 1 });
+        assert_eq!(sequences(&scheduler.take(10, NOW)), [vec![2]]);
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! The workers: each takes lanes, loads what their events need by two statements, runs them, commits them together.
 //! A lane that GHL has to be asked for is set aside until the answers are there; nobody waits for it but itself.
 
-use super::arrived::{Arrived, arrive};
+use super::arrived::Arrived;
+use super::batch::has_context;
 use super::feeder;
-use super::fetch::Fetching;
+use super::fetch::{Fetching, ReadLimits};
 use super::held::{self, Aftermath, Again};
 use super::journey::{self, Asker, Finished, Journey};
 use super::reads;
-use super::rerun::Rerun;
 use super::runs::PluginRunner;
-use super::scheduler::{Ended, Scheduler, SchedulerStatus, Taken};
+use super::scheduler::{BATCH, Ended, Scheduler, SchedulerStatus, Taken};
 use super::tally::Tally;
-use crate::domain::{Clock, Event, GhlId, Lane, ObjectKind, ReadRequest, RerunKind, Timestamp};
+use crate::domain::{Clock, GhlId, Lane, ObjectKind, ReadRequest, Timestamp};
 use crate::ghl::Ghl;
-use crate::store::{BodyRow, EventCommit, LoadedContext, ObjectKey, Original, Store, StoreError};
+use crate::store::{EventCommit, LoadedContext, ObjectKey, Store, StoreError};
 use crate::tenants::{ActiveVersion, Assignments, Breakers, PausedTenants};
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -39,6 +39,8 @@ pub struct WorkerSettings {
     pub window: usize,
     /// How long a failure that may mend itself is tried.
     pub give_up_after: Duration,
+    /// How much GHL may be asked for one run.
+    pub reads: ReadLimits,
 }
 
 /// What the pipeline is made of.
@@ -89,7 +91,7 @@ impl Pipeline {
             (parts.ghl.clone(), parts.clock.clone()),
             Arc::clone(&scheduler),
             (tasks.clone(), stop.clone()),
-            settings.give_up_after,
+            (settings.reads, settings.give_up_after),
         ));
         tasks.spawn(held::release(
             parts.store.clone(),
@@ -125,20 +127,29 @@ impl Pipeline {
     }
 }
 
-struct Worker {
-    parts: PipelineParts,
+/// One of those who run lanes.
+pub(super) struct Worker {
+    pub(super) parts: PipelineParts,
     scheduler: Arc<Scheduler>,
-    fetching: Arc<Fetching>,
+    pub(super) fetching: Arc<Fetching>,
     batch: usize,
     give_up_after: Duration,
 }
 
 /// What is to be done with a taken lane.
 enum Next {
+    /// It was not looked at: the batch has taken long enough.
+    PutOff,
     Give(Ended),
     Commit(Box<EventCommit>, Ended, Aftermath),
-    Fetch { requests: Vec<ReadRequest>, asker: Asker },
+    Fetch {
+        requests: Vec<ReadRequest>,
+        asker: Asker,
+    },
 }
+
+/// A batch's lanes as they were tried.
+type Tried = (Vec<Next>, Vec<Vec<Arrived>>, Vec<Duration>);
 
 /// Machine time after which an event is looked at again whose row was not there.
 const MISSING_ROW: Duration = Duration::from_secs(5);
@@ -171,7 +182,7 @@ impl Worker {
 
     async fn run_batch(&self, taken: Vec<Taken>) {
         let started = self.parts.clock.machine_now();
-        let (nexts, groups) = match self.try_batch(&taken).await {
+        let (nexts, groups, spent) = match self.try_batch(&taken).await {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(
@@ -180,15 +191,20 @@ impl Worker {
                 );
                 self.parts.clock.machine_sleep(AFTER_FAILURE).await;
                 let nothing = taken.iter().map(|_| Next::Give(Ended::First(0))).collect();
-                (nothing, taken.iter().map(|_| Vec::new()).collect())
+                (nothing, taken.iter().map(|_| Vec::new()).collect(), vec![Duration::ZERO; taken.len()])
             }
         };
         crate::config::failpoint("before-event-commit");
         let ended = join_all(nexts.into_iter().map(|next| self.settle(next))).await;
         crate::config::failpoint("after-event-commit");
-        let share = started.elapsed() / u32::try_from(taken.len().max(1)).unwrap_or(1);
-        for ((taken, ended), group) in taken.into_iter().zip(ended).zip(groups) {
+        // Each tenant pays for its own runs; loading and committing, which all did together, is shared out.
+        let ran = ended.iter().filter(|next| !matches!(next, Next::PutOff)).count();
+        let common = started.elapsed().saturating_sub(spent.iter().sum());
+        let common = common / u32::try_from(ran.max(1)).unwrap_or(1);
+        for (((taken, ended), group), spent) in taken.into_iter().zip(ended).zip(groups).zip(spent) {
+            let share = common + spent;
             match ended {
+                Next::PutOff => self.scheduler.put_off(&taken),
                 Next::Give(ended) => {
                     if let (Ended::First(count), Some(first)) = (&ended, group.first())
                         && *count > 0
@@ -232,7 +248,8 @@ impl Worker {
         }
     }
 
-    async fn try_batch(&self, taken: &[Taken]) -> Result<(Vec<Next>, Vec<Vec<Arrived>>), StoreError> {
+    /// What is to be done with each lane, its events, and the time its runs took.
+    async fn try_batch(&self, taken: &[Taken]) -> Result<Tried, StoreError> {
         let sequences: Vec<i64> =
             taken.iter().flat_map(|it| &it.events).map(|event| event.sequence.0).collect();
         let mut bodies = self.parts.store.bodies(&sequences).await?;
@@ -250,14 +267,20 @@ impl Worker {
             nexts.push(next);
         }
         contexts.extend(self.contexts(resolved.iter()).await?);
+        let began = self.parts.clock.machine_now();
         let mut done = Vec::with_capacity(groups.len());
+        let mut spent = Vec::with_capacity(groups.len());
         for ((taken, group), next) in taken.iter().zip(&groups).zip(nexts) {
+            let before = began.elapsed();
             done.push(match next {
                 Some(next) => next,
+                // Runs took longer than was foreseen: what is done is committed, the rest is another batch.
+                None if before > BATCH => Next::PutOff,
                 None => self.run_lane(taken, group, &contexts).await?,
             });
+            spent.push(began.elapsed().saturating_sub(before));
         }
-        Ok((done, groups))
+        Ok((done, groups, spent))
     }
 
     async fn contexts(
@@ -359,88 +382,4 @@ impl Worker {
             Finished::Reads { requests, asker } => Next::Fetch { requests, asker },
         })
     }
-
-    /// What is known of the events that are to be run again.
-    async fn reruns(
-        &self,
-        taken: &[Taken],
-        bodies: &HashMap<i64, BodyRow>,
-    ) -> Result<HashMap<i64, Asked>, StoreError> {
-        let mut reruns = HashMap::new();
-        for slim in taken.iter().flat_map(|taken| &taken.events) {
-            let Some(kind) = RerunKind::parse(&slim.event_type) else { continue };
-            let Some(body) = bodies.get(&slim.sequence.0) else { continue };
-            let asked = (kind, slim.sequence);
-            let (rerun, original) =
-                Rerun::load(&self.parts.store, asked, body.received_at, &body.body).await?;
-            reruns.insert(slim.sequence.0, (Arc::new(rerun), original));
-        }
-        Ok(reruns)
-    }
-
-    /// The events of a taken lane that go into one run; the scheduler gets the others back.
-    fn group(
-        &self,
-        taken: &Taken,
-        bodies: &mut HashMap<i64, BodyRow>,
-        reruns: &mut HashMap<i64, Asked>,
-    ) -> Vec<Arrived> {
-        // Answers were fetched for these events and no later ones.
-        let upto =
-            taken.events.first().and_then(|first| self.fetching.upto(first.sequence)).unwrap_or(i64::MAX);
-        let mut arrived: Vec<Arrived> = taken
-            .events
-            .iter()
-            .take_while(|slim| slim.sequence.0 <= upto)
-            .map_while(|slim| {
-                let body = bodies.remove(&slim.sequence.0)?;
-                let event = Event {
-                    sequence: slim.sequence,
-                    tenant: slim.tenant.clone(),
-                    connection: body.connection,
-                    event_type: Arc::clone(&slim.event_type),
-                    cause: slim.cause,
-                    lane: slim.lane.clone(),
-                    received_at: body.received_at,
-                    source_time: body.source_time,
-                    body: body.body,
-                };
-                Some(match reruns.remove(&slim.sequence.0) {
-                    Some(again) => run_again(event, again, slim.attempts),
-                    None => Arrived { only: slim.only.clone(), ..arrive(event, slim.attempts) },
-                })
-            })
-            .collect();
-        arrived.truncate(journey::foldable(&arrived).max(1));
-        arrived
-    }
-}
-
-/// A rerun with its event, if that is still kept.
-type Asked = (Arc<Rerun>, Option<Original>);
-
-/// The event that is run again, in the lane of the one that asks for it.
-fn run_again(asking: Event, (rerun, original): Asked, attempts: i64) -> Arrived {
-    let event = match original {
-        Some(original) => Event {
-            sequence: rerun.request.event,
-            tenant: original.tenant,
-            connection: original.connection,
-            event_type: original.event_type,
-            cause: original.cause,
-            lane: asking.lane,
-            received_at: original.received_at,
-            source_time: original.source_time,
-            body: original.body,
-        },
-        None => asking,
-    };
-    Arrived { rerun: Some(rerun), ..arrive(event, attempts) }
-}
-
-/// Whether all that is known of an event's objects is loaded.
-fn has_context(arrived: &Arrived, contexts: &HashMap<ObjectKey, LoadedContext>) -> bool {
-    journey::keys(&arrived.event.tenant, &arrived.event.connection, &arrived.payload)
-        .iter()
-        .all(|key| contexts.contains_key(key))
 }

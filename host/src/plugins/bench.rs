@@ -2,11 +2,12 @@
 //! and pool, in turn.
 
 use super::bindings::types;
+use super::calls::event_to_wit;
 use super::error::RunFailure;
 use super::limits::Limits;
 use super::run::{ObjectInput, RunContext, RunInput};
-use super::runtime::{LoadedVersion, Runtime, event_to_wit};
-use super::state::RunState;
+use super::runtime::{LoadedVersion, Runtime};
+use super::state::{Moment, RunState};
 use crate::domain::{Cause, Fields, ObjectKind, Timestamp, Value};
 use std::time::Duration;
 use wasmtime::Store;
@@ -75,7 +76,8 @@ impl Runtime {
         event: &types::Event,
         prepared: &[u8],
     ) -> wasmtime::Result<()> {
-        let mut store = Store::new(&self.engine, RunState::new(&Limits::default(), RunContext::default()));
+        let state = RunState::new(&Limits::default(), RunContext::default(), Moment::default());
+        let mut store = Store::new(&self.engine, state);
         // The engine counts fuel and epochs; a store without any would trap at once.
         store.set_fuel(u64::MAX)?;
         store.set_epoch_deadline(1_000_000);

@@ -41,6 +41,16 @@ fn value_from_wit(name: &str, value: types::Value) -> Result<Value, RunFailure> 
     })
 }
 
+/// About the bytes a value takes in the guest; texts and lists by their lengths.
+pub(super) fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(it) => it.len(),
+        Value::List(it) => it.iter().map(|text| text.len() + 8).sum(),
+        Value::Json(it) => it.to_string().len(),
+        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Decimal(_) => 8,
+    }
+}
+
 fn size(value: &types::Value) -> usize {
     match value {
         types::Value::Text(it) | types::Value::Json(it) => it.len(),
@@ -117,6 +127,8 @@ pub(super) fn kind_from_wit(kind: types::ObjectKind) -> ObjectKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
+    use crate::plugins::state::Moment;
 
     #[test]
     fn fields_come_back_as_they_went() {
@@ -130,6 +142,39 @@ mod tests {
             ("g".into(), Value::Boolean(true)),
         ]);
         assert_eq!(fields_from_wit(fields_to_wit(&fields), &Limits::default()), Ok(fields));
+    }
+
+    fn any_text(chance: &mut Moment) -> String {
+        let letters = ['a', 'ß', '\u{0}', '"', '\\', '\n', '😀', '\u{202e}'];
+        let index = |number: u64| usize::try_from(number % 8).unwrap();
+        (0..index(chance.random())).map(|_| letters[index(chance.random())]).collect()
+    }
+
+    fn any_value(chance: &mut Moment) -> Value {
+        match chance.random() % 7 {
+            0 => Value::Null,
+            1 => Value::Boolean(chance.random().is_multiple_of(2)),
+            2 => Value::Integer(chance.random().cast_signed()),
+            3 => {
+                let number = f64::from_bits(chance.random());
+                Value::Decimal(if number.is_finite() { number } else { -0.0 })
+            }
+            4 => Value::Text(any_text(chance)),
+            5 => Value::List((0..chance.random() % 4).map(|_| any_text(chance)).collect()),
+            _ => Value::Json(serde_json::json!({"k": [any_text(chance), chance.random()]})),
+        }
+    }
+
+    #[test]
+    fn whatever_fields_there_are_come_back_as_they_went() {
+        for seed in 0..2000 {
+            let mut chance = Moment::new(Timestamp::from_millis(0), seed);
+            let fields: Fields = (0..chance.random() % 12)
+                .map(|number| (format!("{number} {}", any_text(&mut chance)), any_value(&mut chance)))
+                .collect();
+            let back = fields_from_wit(fields_to_wit(&fields), &Limits::default());
+            assert_eq!(back, Ok(fields), "seed {seed}");
+        }
     }
 
     #[test]

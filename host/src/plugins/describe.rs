@@ -109,6 +109,20 @@ impl Description {
         }
     }
 
+    /// What it imports without asking for it: the person who activates it would not know.
+    pub(super) fn undeclared(&self, imports: &[String]) -> Option<String> {
+        imports.iter().find_map(|function| {
+            let needed = Self::capability_of_import(function)?;
+            let asked = self.capabilities.iter().any(|asked| needed.contains(&asked.name.as_str()));
+            (!asked).then(|| {
+                format!(
+                    "it imports {function} and does not ask for {}: name it in its capabilities, as optional if it does without",
+                    needed.join(" or ")
+                )
+            })
+        })
+    }
+
     /// The first thing that is not sound, with its mend.
     pub(super) fn fault(&self) -> Option<String> {
         if !is_name(&self.name) {
@@ -205,6 +219,18 @@ mod tests {
             state_schema: 1,
             interfaces: vec![],
         }
+    }
+
+    #[test]
+    fn what_is_imported_must_be_asked_for() {
+        let imports = ["log.write".to_owned(), "crm.tasks".to_owned()];
+        let mut description = sound();
+        assert_eq!(description.undeclared(&imports[..1]), None);
+        let fault = description.undeclared(&imports).unwrap();
+        assert!(fault.contains("crm.tasks") && fault.contains("crm.tasks.read"), "{fault}");
+        description.capabilities =
+            vec![CapabilityRequest { name: "crm.tasks.read".into(), reason: "x".into(), optional: true }];
+        assert_eq!(description.undeclared(&imports), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a package is refused, a version can't be loaded, or a run failed.
 
 use crate::domain::ReadRequest;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why uploaded bytes are no plugin; each says what to do about it.
@@ -28,11 +29,52 @@ pub enum PackageError {
         /// Why, and how to mend it.
         detail: String,
     },
+    /// A core module without its contract.
+    #[error(
+        "the module carries no contract, so nobody knows what it is: build it with the SDK's export_plugin! and `mapwright plugin build`, and keep its component-type sections when stripping it"
+    )]
+    NoContract,
+    /// One function is larger than a compiler should be asked to take.
+    #[error(
+        "one function has {size} bytes of code; {limit_bytes} are allowed. Build with optimisation, or split it"
+    )]
+    FunctionTooLarge {
+        /// Its size.
+        size: usize,
+        /// The cap.
+        limit_bytes: usize,
+    },
     /// It asks for something the host does not offer.
     #[error("the plugin imports {}; a plugin may import only interfaces of mapwright:plugin", .names.join(", "))]
     UnknownImports {
         /// What it imports, by name.
         names: Vec<String>,
+    },
+    /// It asks for parts of WASI that no plugin gets.
+    #[error("the plugin imports {}", .names.join(", "))]
+    Wasi {
+        /// What it imports, by name, each with the reason.
+        names: Vec<String>,
+    },
+    /// It speaks another version of the contract.
+    #[error(
+        "the plugin is built for mapwright:plugin@{theirs}, this host offers {ours}: build it with this host's SDK, or deploy it on a host that offers {theirs}"
+    )]
+    OtherVersion {
+        /// The plugin's.
+        theirs: String,
+        /// The host's.
+        ours: String,
+    },
+    /// It asks for or exports what this version of the contract does not have.
+    #[error("the plugin asks for {asked}, which mapwright:plugin@{ours} does not have; there are {}", .there_are.join(", "))]
+    Unknown {
+        /// The interface or function.
+        asked: String,
+        /// The host's version of the contract.
+        ours: String,
+        /// What there is in its place.
+        there_are: Vec<String>,
     },
     /// It does not fit the contract.
     #[error("the plugin does not fit the contract mapwright:plugin@0.1.0: {detail}")]
@@ -47,8 +89,34 @@ pub enum PackageError {
         detail: String,
     },
     /// It failed when it was asked what it is.
-    #[error("the plugin failed when it was asked to describe itself: {0}")]
-    Run(#[source] RunFailure),
+    #[error("the plugin failed when it was asked to describe itself: {failure}{}", .backtrace.as_deref().map(|trace| format!("\n{trace}")).unwrap_or_default())]
+    Run {
+        /// How.
+        #[source]
+        failure: RunFailure,
+        /// The plugin's own backtrace.
+        backtrace: Option<String>,
+    },
+    /// It could not be warmed.
+    #[error("the plugin's warm failed: {detail}")]
+    Warm {
+        /// Why.
+        detail: String,
+    },
+    /// It fits the contract and not the limits of this host.
+    #[error("the plugin can't be loaded under this host's limits: {detail}")]
+    Unloadable {
+        /// What is too much.
+        detail: String,
+    },
+    /// Compiling took too long.
+    #[error(
+        "the plugin was not compiled within {limit:?} (plugins.compile_seconds), its wait for another compilation included; try again when the host is less busy, or make it smaller"
+    )]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
     /// The host failed.
     #[error(transparent)]
     Host(#[from] PluginError),
@@ -63,6 +131,15 @@ pub enum PluginError {
     /// A stored component could not be compiled or linked.
     #[error("a stored plugin can't be loaded: {0}")]
     Load(String),
+    /// The folder for machine code can't be used.
+    #[error("the folder for compiled plugins {folder} can't be used: {cause}")]
+    Cache {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 /// One mistake in a configuration.
@@ -80,7 +157,7 @@ pub enum RunFailure {
     /// The guest trapped or panicked.
     #[error("it trapped: {message}")]
     Trap {
-        /// The trap, the panic's message if it left one, and the guest's backtrace.
+        /// The panic's message if it left one, and the trap.
         message: String,
     },
     /// It used up its fuel.
@@ -92,6 +169,18 @@ pub enum RunFailure {
     /// It wanted more memory than it may have.
     #[error("it wanted more than {limit_bytes} bytes of memory")]
     OutOfMemory {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// It wanted more table elements than it may have.
+    #[error("it wanted more than {limit} table elements")]
+    OutOfTables {
+        /// The limit.
+        limit: usize,
+    },
+    /// The answers to its reads are over the limit.
+    #[error("the answers to its reads have more than {limit_bytes} bytes; ask for less")]
+    ReadsTooLarge {
         /// The limit.
         limit_bytes: usize,
     },
@@ -165,6 +254,8 @@ impl RunFailure {
             Self::Trap { .. } => "trap",
             Self::OutOfFuel { .. } => "out-of-fuel",
             Self::OutOfMemory { .. } => "out-of-memory",
+            Self::OutOfTables { .. } => "out-of-tables",
+            Self::ReadsTooLarge { .. } => "reads-too-large",
             Self::OutputTooLarge { .. } => "output-too-large",
             Self::BadOutput { .. } => "bad-output",
             Self::Unmappable(_) => "unmappable",

@@ -2,9 +2,9 @@
 //! because a host function that charges fuel needs the store.
 
 use super::bindings::{log, state, types};
-use super::convert::{fields_to_wit, kind_from_wit, kind_to_wit};
+use super::convert::{fields_to_wit, kind_from_wit, kind_to_wit, value_bytes};
 use super::state::RunState;
-use crate::domain::{GhlId, ObjectKind, RankrId, ReadAnswer, ReadObject, ReadRequest, StateWrite};
+use crate::domain::{Fields, GhlId, ObjectKind, RankrId, ReadAnswer, ReadObject, ReadRequest, StateWrite};
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime::{StoreContextMut, Trap};
 
@@ -235,12 +235,33 @@ fn answer(store: &mut StoreContextMut<'_, RunState>, request: ReadRequest) -> wa
     if run.reads > run.limits.reads {
         return Err(wasmtime::Error::msg("too many reads"));
     }
-    match run.context.answers.get(&request) {
-        Some(answer) => Ok(answer.clone()),
-        None => {
-            run.wanted.push(request);
-            Err(wasmtime::Error::msg("a read has no answer yet"))
+    let Some(answer) = run.context.answers.get(&request) else {
+        run.wanted.push(request);
+        return Err(wasmtime::Error::msg("a read has no answer yet"));
+    };
+    let Some(left) = run.read_bytes_left.checked_sub(answer_bytes(answer)) else {
+        run.read_bytes_left = 0;
+        run.growth.reads_refused = true;
+        return Err(wasmtime::Error::msg("the answers to its reads are too large"));
+    };
+    run.read_bytes_left = left;
+    Ok(answer.clone())
+}
+
+/// About the bytes an answer takes in the guest.
+fn answer_bytes(answer: &ReadAnswer) -> usize {
+    let of_fields = |fields: &Fields| -> usize {
+        fields.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+    };
+    match answer {
+        ReadAnswer::Objects(objects) => {
+            objects.iter().map(|object| object.id.as_str().len() + of_fields(&object.fields)).sum()
         }
+        ReadAnswer::Record(fields) => fields.as_ref().map_or(0, of_fields),
+        ReadAnswer::Id(id) => id.as_ref().map_or(0, String::len),
+        ReadAnswer::Texts(texts) => texts.iter().map(|text| text.len() + 8).sum(),
+        ReadAnswer::State { value, .. } => value.as_ref().map_or(0, Vec::len),
+        ReadAnswer::Refused(why) => why.len(),
     }
 }
 
@@ -260,7 +281,7 @@ fn object_to_wit(object: &ReadObject) -> types::Object {
 }
 
 /// Takes a host call's price; a guest that calls forever ends by fuel like one that spins.
-fn charge(store: &mut StoreContextMut<'_, RunState>) -> wasmtime::Result<()> {
+pub(super) fn charge(store: &mut StoreContextMut<'_, RunState>) -> wasmtime::Result<()> {
     let price = store.data().limits.host_call_fuel;
     match store.get_fuel()?.checked_sub(price) {
         Some(left) => store.set_fuel(left),

@@ -1,5 +1,6 @@
 //! What a run may use. Each limit is a key with its reason; hitting one is an outcome of the run.
 
+use crate::config::PluginSettings;
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
@@ -27,18 +28,24 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes of one log line; more are cut.
     pub log_line_bytes: usize,
+    /// Bytes of all log lines of a run.
+    pub log_bytes: usize,
     /// Effects a run may ask for.
     pub effects: usize,
     /// Reads a run may ask for.
     pub reads: usize,
-    /// Times a run is begun again for answers it lacked.
-    pub rounds: usize,
+    /// Bytes of the answers a run is handed.
+    pub read_bytes: usize,
     /// Bytes of one value of a plugin's state.
     pub state_value_bytes: usize,
     /// State values a run may set.
     pub state_writes: usize,
     /// Bytes `prepare` may give, since every run is handed them.
     pub prepared_bytes: usize,
+    /// Bytes of an uploaded file. Guests in other languages bring their engine along (12 to 18 MB).
+    pub upload_bytes: usize,
+    /// Bytes of one function's code. A compiler's time grows faster than a function's size.
+    pub function_bytes: usize,
 }
 
 impl Default for Limits {
@@ -54,12 +61,41 @@ impl Default for Limits {
             output_fields: 1000,
             log_lines: 64,
             log_line_bytes: 2048,
+            log_bytes: 64 * 1024,
             effects: 100,
             reads: 32,
-            rounds: 8,
+            read_bytes: 4 * 1024 * 1024,
             state_value_bytes: 64 * 1024,
             state_writes: 32,
             prepared_bytes: 1024 * 1024,
+            upload_bytes: 24 * 1024 * 1024,
+            function_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl From<&PluginSettings> for Limits {
+    fn from(settings: &PluginSettings) -> Self {
+        Self {
+            fuel: settings.fuel,
+            host_call_fuel: settings.host_call_fuel,
+            wall: Duration::from_secs(settings.wall_seconds),
+            memory_bytes: settings.memory_bytes,
+            table_elements: settings.table_elements,
+            copied_bytes: settings.copied_bytes,
+            output_bytes: settings.output_bytes,
+            output_fields: settings.output_fields,
+            log_lines: settings.log_lines,
+            log_line_bytes: settings.log_line_bytes,
+            log_bytes: settings.log_bytes,
+            effects: settings.effects,
+            reads: settings.reads,
+            read_bytes: settings.read_bytes,
+            state_value_bytes: settings.state_value_bytes,
+            state_writes: settings.state_writes,
+            prepared_bytes: settings.prepared_bytes,
+            upload_bytes: settings.upload_bytes,
+            function_bytes: settings.function_bytes,
         }
     }
 }
@@ -71,11 +107,21 @@ pub(super) struct Growth {
     tables_left: usize,
     /// Whether memory was refused, to tell a failed allocation from another trap.
     pub(super) memory_refused: bool,
+    /// Whether a table was refused.
+    pub(super) table_refused: bool,
+    /// Whether an answer was refused, since the answers together are too large.
+    pub(super) reads_refused: bool,
 }
 
 impl Growth {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { memory_left: limits.memory_bytes, tables_left: limits.table_elements, memory_refused: false }
+        Self {
+            memory_left: limits.memory_bytes,
+            tables_left: limits.table_elements,
+            memory_refused: false,
+            table_refused: false,
+            reads_refused: false,
+        }
     }
 }
 
@@ -109,7 +155,10 @@ impl ResourceLimiter for Growth {
                 self.tables_left = left;
                 Ok(true)
             }
-            None => Ok(false),
+            None => {
+                self.table_refused = true;
+                Ok(false)
+            }
         }
     }
 
@@ -138,5 +187,21 @@ mod tests {
         assert!(!growth.memory_refused);
         assert!(!growth.memory_growing(60, 61, None).unwrap());
         assert!(growth.memory_refused);
+    }
+
+    #[test]
+    fn tables_are_summed_too() {
+        let mut growth = Growth::new(&Limits { table_elements: 10, ..Limits::default() });
+        assert!(growth.table_growing(0, 6, None).unwrap());
+        assert!(growth.table_growing(0, 4, None).unwrap());
+        assert!(!growth.table_refused);
+        assert!(!growth.table_growing(4, 5, None).unwrap());
+        assert!(growth.table_refused && !growth.memory_refused);
+    }
+
+    #[test]
+    fn the_configured_defaults_are_the_limits_in_force() {
+        let settings = crate::config::load_text("").unwrap();
+        assert_eq!(Limits::from(&settings.plugins), Limits::default());
     }
 }

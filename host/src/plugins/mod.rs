@@ -5,6 +5,11 @@
 
 mod bench;
 mod bindings;
+mod cache;
+mod calls;
+mod code;
+mod compiler;
+mod contract;
 mod convert;
 mod describe;
 mod effects;
@@ -12,12 +17,16 @@ mod engine;
 mod error;
 mod imports;
 mod limits;
+mod loaded;
 mod package;
 mod run;
 mod runtime;
 mod state;
+mod warm;
+mod wasi;
 
 pub use bench::PluginBench;
+pub use cache::CacheSettings;
 pub use describe::{CAPABILITIES, CapabilityRequest, Description};
 pub use error::{ConfigFault, PackageError, PluginError, RunFailure};
 pub use limits::Limits;

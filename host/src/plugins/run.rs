@@ -102,6 +102,19 @@ pub struct LogLine {
 }
 
 impl<T> RunReport<T> {
+    /// The same report of something made of its outcome.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> RunReport<U> {
+        RunReport {
+            outcome: self.outcome.map(make),
+            fuel: self.fuel,
+            took: self.took,
+            log: self.log,
+            log_dropped: self.log_dropped,
+            backtrace: self.backtrace,
+            state: self.state,
+        }
+    }
+
     /// A run that never began.
     #[must_use]
     pub fn not_begun(failure: RunFailure) -> Self {
@@ -111,6 +124,7 @@ impl<T> RunReport<T> {
             took: Duration::ZERO,
             log: Vec::new(),
             log_dropped: 0,
+            backtrace: None,
             state: Vec::new(),
         }
     }
@@ -129,6 +143,8 @@ pub struct RunReport<T> {
     pub log: Vec<LogLine>,
     /// Lines it logged beyond the limit.
     pub log_dropped: u32,
+    /// The plugin's own backtrace, innermost function first, where it was ended inside one.
+    pub backtrace: Option<String>,
     /// State values it set; to be kept only if the run did well.
     pub state: Vec<StateWrite>,
 }

@@ -1,28 +1,55 @@
-//! Versions loaded once, runs in fresh instances.
+//! The runtime: engine, linker, versions checked and loaded. Runs are in `calls.rs`.
 
-use super::bindings::{descriptor, mapping, reaction, types};
-use super::convert::{cause_to_wit, fields_from_wit, fields_to_wit, kind_from_wit, kind_to_wit};
-use super::describe::Description;
-use super::effects::effects_from_wit;
-use super::engine::{self, Ticker};
-use super::error::{ConfigFault, PackageError, PluginError, RunFailure};
+use super::bindings::{descriptor, mapping, reaction};
+use super::cache::{CacheSettings, CodeCache};
+use super::code::MachineCode;
+use super::compiler::{Compiler, Unfinished};
+use super::engine::{self, EngineSettings, Ticker};
+use super::error::{PackageError, PluginError};
 use super::limits::Limits;
-use super::package::Package;
-use super::run::{MappedRecord, RunContext, RunInput, RunReport};
-use super::state::RunState;
-use super::{imports, package};
-use crate::domain::{Clock, Effect, Fields, ObjectKind, VersionId};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use super::loaded::Loaded;
+use super::package::{Package, version_of};
+use super::run::RunContext;
+use super::state::{Moment, RunState};
+use super::{contract, imports, warm, wasi};
+use crate::domain::{Clock, VersionId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Module, Store};
 
 /// How the runtime is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RuntimeSettings {
     /// Runs that may be under way at once.
     pub concurrent_runs: u32,
+    /// Bytes of a guest's stack of calls; this bounds recursion.
+    pub stack_bytes: usize,
+    /// The largest memory and table a slot of the pool must hold.
+    pub limits: Limits,
+    /// Machine time a compilation may take.
+    pub compile_limit: Duration,
+    /// Versions kept loaded.
+    pub loaded_versions: usize,
+    /// Bytes of machine code kept loaded.
+    pub loaded_bytes: usize,
+    /// Where machine code outlives the process; none: each process compiles anew.
+    pub cache: Option<CacheSettings>,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self {
+            concurrent_runs: 4,
+            stack_bytes: 512 * 1024,
+            limits: Limits::default(),
+            compile_limit: Duration::from_secs(120),
+            loaded_versions: 200,
+            loaded_bytes: 512 * 1024 * 1024,
+            cache: None,
+        }
+    }
 }
 
 /// The runtime; one for the process.
@@ -31,7 +58,10 @@ pub struct Runtime {
     linker: Linker<RunState>,
     pub(super) clock: Clock,
     pooled: bool,
-    loaded: Mutex<HashMap<VersionId, Arc<LoadedVersion>>>,
+    compiler: Compiler,
+    cache: Option<Arc<CodeCache>>,
+    compilations: Arc<AtomicU64>,
+    loaded: Loaded,
     _ticker: Ticker,
 }
 
@@ -39,7 +69,7 @@ pub struct Runtime {
 pub struct LoadedVersion {
     id: VersionId,
     pub(super) pre: InstancePre<RunState>,
-    descriptor: descriptor::GuestIndices,
+    pub(super) descriptor: descriptor::GuestIndices,
     pub(super) mapping: Option<mapping::GuestIndices>,
     pub(super) reaction: Option<reaction::GuestIndices>,
 }
@@ -62,23 +92,44 @@ impl LoadedVersion {
     pub fn reacts(&self) -> bool {
         self.reaction.is_some()
     }
+
+    /// Bytes its machine code takes.
+    pub(super) fn code_bytes(&self) -> usize {
+        let image = self.pre.component().image_range();
+        image.end.addr().saturating_sub(image.start.addr())
+    }
 }
 
 impl Runtime {
     /// Makes the engine and links the host's side of the contract.
     ///
     /// # Errors
-    /// When the engine can't be made.
+    /// When the engine can't be made or the folder for machine code can't be used.
     pub fn new(settings: RuntimeSettings, clock: Clock) -> Result<Self, PluginError> {
-        let made = engine::make(settings.concurrent_runs)?;
+        let made = engine::make(&EngineSettings {
+            runs: settings.concurrent_runs,
+            stack_bytes: settings.stack_bytes,
+            memory_bytes: settings.limits.memory_bytes,
+            table_elements: settings.limits.table_elements,
+        })?;
         let mut linker = Linker::new(&made.engine);
         imports::link(&mut linker).map_err(|error| PluginError::Engine(error.to_string()))?;
+        let cache = match &settings.cache {
+            None => None,
+            Some(cache) => Some(Arc::new(
+                CodeCache::open(cache, &made.engine)
+                    .map_err(|cause| PluginError::Cache { folder: cache.folder.clone(), cause })?,
+            )),
+        };
         Ok(Self {
             engine: made.engine,
             linker,
+            compiler: Compiler::new(clock.clone(), settings.compile_limit),
             clock,
             pooled: made.pooled,
-            loaded: Mutex::default(),
+            cache,
+            compilations: Arc::default(),
+            loaded: Loaded::new(settings.loaded_versions, settings.loaded_bytes),
             _ticker: made.ticker,
         })
     }
@@ -89,62 +140,134 @@ impl Runtime {
         self.pooled
     }
 
+    /// How often something was compiled since the start.
+    #[must_use]
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
+    /// How many versions are loaded.
+    #[must_use]
+    pub fn loaded_count(&self) -> usize {
+        self.loaded.count()
+    }
+
     /// Checks uploaded bytes and makes a package of them. Nothing is stored.
     ///
     /// # Errors
     /// [`PackageError`]: what is wrong and how to mend it.
     pub async fn check(&self, uploaded: &[u8], limits: &Limits) -> Result<Package, PackageError> {
-        let (component_bytes, component, imports) = package::guarded(|| {
-            let bytes = package::componentize(&self.engine, uploaded)?;
-            let component = Component::new(&self.engine, &bytes)
-                .map_err(|error| PackageError::Malformed { detail: format!("{error:#}") })?;
-            let imports = package::imports(&self.engine, &component)?;
-            package::fits_contract(&bytes)?;
-            Ok((bytes, component, imports))
-        })?;
-        let id = package::version_of(uploaded);
-        let version = self.link(id.clone(), &component)?;
-        let mut first = self.describe(&version, limits).await.map_err(PackageError::Run)?;
-        let second = self.describe(&version, limits).await.map_err(PackageError::Run)?;
-        if first != second {
+        let id = version_of(uploaded);
+        let (engine, bytes, caps) = (self.engine.clone(), uploaded.to_vec(), *limits);
+        let fitting = self.off_path(move || contract::fit(&engine, &bytes, &caps)).await?;
+        let warmed = fitting.warms;
+        let component = if warmed { self.warm(uploaded.to_vec(), limits).await? } else { fitting.component };
+        let linked = self.linked(id.clone(), &component).await.map_err(|error| match error {
+            PackageError::Host(PluginError::Load(detail)) => PackageError::Unloadable { detail },
+            other => other,
+        });
+        let version = Arc::new(linked?);
+        let first = self.describe(&version, limits).await;
+        let mut description =
+            first.outcome.map_err(|failure| PackageError::Run { failure, backtrace: first.backtrace })?;
+        let second = self.describe(&version, limits).await;
+        let again =
+            second.outcome.map_err(|failure| PackageError::Run { failure, backtrace: second.backtrace })?;
+        if description != again {
             let detail = "it says something else each time it is asked".to_owned();
             return Err(PackageError::Description { detail });
         }
-        if let Some(detail) = first.fault() {
+        if let Some(detail) = description.fault().or_else(|| description.undeclared(&fitting.imports)) {
             return Err(PackageError::Description { detail });
         }
         for (name, there) in [("mapping", version.maps()), ("reaction", version.reacts())] {
             if there {
-                first.interfaces.push(name.to_owned());
+                description.interfaces.push(name.to_owned());
             }
         }
-        Ok(Package { version: id, description: first, component: component_bytes, imports })
+        // Whoever checks a file runs it next, to prepare a configuration or an event.
+        self.loaded.put(&version);
+        Ok(Package { version: id, description, component, imports: fitting.imports, warmed })
     }
 
-    /// A version ready to run, compiled at most once.
+    /// Runs the plugin's `warm` under limits and makes the component that begins where it ended.
+    async fn warm(&self, core: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, PackageError> {
+        let (engine, compilations, core) =
+            (self.engine.clone(), Arc::clone(&self.compilations), Arc::new(core));
+        let bytes = Arc::clone(&core);
+        let module: Module = self
+            .off_path(move || {
+                compilations.fetch_add(1, Ordering::Relaxed);
+                warm::instrument(&engine, &bytes)
+            })
+            .await?;
+        let state = RunState::new(limits, RunContext::default(), Moment::default());
+        let report = self
+            .within_limits(limits, state, async |store: &mut Store<RunState>| {
+                Ok(Ok(warm::call(store, &module).await?))
+            })
+            .await;
+        let mut warmed =
+            report.outcome.map_err(|failure| warm::failed(&failure, report.backtrace, limits))?;
+        self.off_path(move || warm::image(&core, &mut warmed)).await
+    }
+
+    /// A version ready to run: the loaded one, else its machine code from the cache, else compiled. Loaded once,
+    /// however many ask at the same time.
     ///
     /// # Errors
     /// When the stored component can't be compiled, which a checked one can.
-    pub fn load(&self, id: &VersionId, component: &[u8]) -> Result<Arc<LoadedVersion>, PluginError> {
-        if let Some(version) = self.loaded_version(id) {
+    pub async fn load(&self, id: &VersionId, component: &[u8]) -> Result<Arc<LoadedVersion>, PluginError> {
+        if let Some(version) = self.loaded.get(id) {
             return Ok(version);
         }
-        let component = Component::new(&self.engine, component)
-            .map_err(|error| PluginError::Load(format!("{error:#}")))?;
-        let version = Arc::new(self.link(id.clone(), &component)?);
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(loaded.entry(id.clone()).or_insert(version)))
+        let turn = self.loaded.turn(id);
+        let _mine = turn.lock().await;
+        if let Some(version) = self.loaded.get(id) {
+            return Ok(version);
+        }
+        let version = Arc::new(self.linked(id.clone(), component).await.map_err(|error| match error {
+            PackageError::Host(error) => error,
+            other => PluginError::Load(other.to_string()),
+        })?);
+        self.loaded.put(&version);
+        Ok(version)
     }
 
     /// The version if it is loaded already.
     #[must_use]
     pub fn loaded_version(&self, id: &VersionId) -> Option<Arc<LoadedVersion>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.loaded.get(id)
+    }
+
+    /// A component's machine code, from the cache or compiled, linked.
+    async fn linked(&self, id: VersionId, component: &[u8]) -> Result<LoadedVersion, PackageError> {
+        let (engine, cache, compilations) =
+            (self.engine.clone(), self.cache.clone(), Arc::clone(&self.compilations));
+        let (bytes, clock) = (component.to_vec(), self.clock.clone());
+        let loaded = self.off_path(move || {
+            if let Some(code) = cache.as_ref().and_then(|cache| cache.get(&bytes)) {
+                return Ok(code.load(&engine)?);
+            }
+            let began = clock.machine_now();
+            compilations.fetch_add(1, Ordering::Relaxed);
+            let code = MachineCode::compile(&engine, &bytes)
+                .map_err(|error| PackageError::Malformed { detail: format!("{error:#}") })?;
+            metrics::histogram!("mapwright_plugin_compile_seconds").record(began.elapsed());
+            if let Some(cache) = cache {
+                cache.put(&bytes, &code);
+            }
+            Ok(code.load(&engine)?)
+        });
+        let component = loaded.await?;
+        Ok(self.link(id, &component)?)
     }
 
     fn link(&self, id: VersionId, component: &Component) -> Result<LoadedVersion, PluginError> {
         let load = |error: wasmtime::Error| PluginError::Load(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(component).map_err(load)?;
+        let mut linker = self.linker.clone();
+        wasi::link(&mut linker, &self.engine, component).map_err(load)?;
+        let pre = linker.instantiate_pre(component).map_err(load)?;
         let descriptor = descriptor::GuestIndices::new(&pre).map_err(load)?;
         let exports = |interface: &str| {
             let name = format!("mapwright:plugin/{interface}@0.1.0");
@@ -157,224 +280,18 @@ impl Runtime {
         Ok(LoadedVersion { id, pre, descriptor, mapping, reaction })
     }
 
-    async fn describe(&self, version: &LoadedVersion, limits: &Limits) -> Result<Description, RunFailure> {
-        let report = self
-            .run(
-                version,
-                limits,
-                RunContext::default(),
-                async |store: &mut Store<RunState>, instance: Instance| {
-                    Ok(Ok(version.descriptor.load(&mut *store, &instance)?.call_describe(store).await?))
-                },
-            )
-            .await;
-        report.outcome.map(Description::from_wit)
-    }
-
-    /// Has the plugin check a configuration and turn it into the bytes its runs are handed.
-    ///
-    /// # Errors
-    /// How the run failed; a configuration that is wrong is `Ok(Err(faults))`.
-    pub async fn prepare(
+    /// Work on a stranger's bytes, off the hot path; a parser that panics on them refuses them.
+    async fn off_path<T: Send + 'static>(
         &self,
-        version: &LoadedVersion,
-        config: &str,
-        limits: &Limits,
-    ) -> Result<Result<Vec<u8>, Vec<ConfigFault>>, RunFailure> {
-        let report = self
-            .run(
-                version,
-                limits,
-                RunContext::default(),
-                async |store: &mut Store<RunState>, instance: Instance| {
-                    Ok(Ok(version
-                        .descriptor
-                        .load(&mut *store, &instance)?
-                        .call_prepare(store, config)
-                        .await?))
-                },
-            )
-            .await;
-        match report.outcome? {
-            Ok(prepared) if prepared.len() > limits.prepared_bytes => Err(RunFailure::OutputTooLarge {
-                detail: format!(
-                    "prepare gave {} bytes, {} are allowed",
-                    prepared.len(),
-                    limits.prepared_bytes
-                ),
-            }),
-            Ok(prepared) => Ok(Ok(prepared)),
-            Err(faults) => Ok(Err(faults
-                .into_iter()
-                .map(|fault| ConfigFault { path: fault.path, message: fault.message })
-                .collect())),
-        }
-    }
-
-    /// Runs a mapping on one event.
-    pub async fn map(
-        &self,
-        version: &LoadedVersion,
-        input: &RunInput<'_>,
-        limits: &Limits,
-    ) -> RunReport<MappedRecord> {
-        let Some(indices) = &version.mapping else {
-            return RunReport::not_begun(RunFailure::NotExported("mapping"));
-        };
-        let event = event_to_wit(input);
-        let current = input.current.map(record_to_wit);
-        let prepared = input.prepared;
-        self.run(
-            version,
-            limits,
-            input.context.clone(),
-            async |store: &mut Store<RunState>, instance: Instance| {
-                let guest = indices.load(&mut *store, &instance)?;
-                Ok(match guest.call_run(store, &event, current.as_ref(), prepared).await? {
-                    Ok(mapped) => fields_from_wit(mapped.fields, limits)
-                        .map(|fields| MappedRecord { kind: kind_from_wit(mapped.kind), fields }),
-                    Err(error) => Err(run_error(error)),
-                })
-            },
-        )
-        .await
-    }
-
-    /// Runs a reaction on one event; the effects are checked against the limits and what was granted.
-    pub async fn react(
-        &self,
-        version: &LoadedVersion,
-        input: &RunInput<'_>,
-        limits: &Limits,
-    ) -> RunReport<Vec<Effect>> {
-        let Some(indices) = &version.reaction else {
-            return RunReport::not_begun(RunFailure::NotExported("reaction"));
-        };
-        let event = event_to_wit(input);
-        let (before, after) = (input.before.map(record_to_wit), input.current.map(record_to_wit));
-        let prepared = input.prepared;
-        self.run(
-            version,
-            limits,
-            input.context.clone(),
-            async |store: &mut Store<RunState>, instance: Instance| {
-                let guest = indices.load(&mut *store, &instance)?;
-                let reacted =
-                    guest.call_run(store, &event, before.as_ref(), after.as_ref(), prepared).await?;
-                Ok(match reacted {
-                    Ok(effects) => effects_from_wit(effects, limits, &input.context.grants),
-                    Err(error) => Err(run_error(error)),
-                })
-            },
-        )
-        .await
-    }
-
-    /// One run in a fresh store: every limit is on, whatever `call` does.
-    async fn run<T, F>(
-        &self,
-        version: &LoadedVersion,
-        limits: &Limits,
-        context: RunContext,
-        call: F,
-    ) -> RunReport<T>
-    where
-        F: AsyncFnOnce(&mut Store<RunState>, Instance) -> wasmtime::Result<Result<T, RunFailure>>,
-    {
-        let started = self.clock.machine_now();
-        let mut store = Store::new(&self.engine, RunState::new(limits, context));
-        let outcome = match ready(&mut store, limits) {
-            Err(error) => Err(RunFailure::Host(error.to_string())),
-            Ok(()) => {
-                let work = async {
-                    let instance = version.pre.instantiate_async(&mut store).await?;
-                    call(&mut store, instance).await
-                };
-                match self.clock.within(limits.wall, work).await {
-                    None => Err(RunFailure::Stalled { limit: limits.wall }),
-                    Some(Ok(outcome)) => outcome,
-                    Some(Err(error)) => Err(failure(&error, limits, store.data())),
-                }
+        work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
+    ) -> Result<T, PackageError> {
+        match self.compiler.work(work).await {
+            Ok(done) => done,
+            Err(Unfinished::TooSlow(limit)) => Err(PackageError::TooSlow { limit }),
+            Err(Unfinished::Panicked) => {
+                Err(PackageError::Malformed { detail: "the parser could not make sense of it".to_owned() })
             }
-        };
-        let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-        let state = store.into_data();
-        RunReport {
-            outcome,
-            fuel,
-            took: started.elapsed(),
-            log: state.lines,
-            log_dropped: state.dropped,
-            state: state.writes,
+            Err(Unfinished::NoThread(error)) => Err(PackageError::Host(PluginError::Engine(error))),
         }
     }
-}
-
-fn ready(store: &mut Store<RunState>, limits: &Limits) -> wasmtime::Result<()> {
-    store.set_fuel(limits.fuel)?;
-    store.set_hostcall_fuel(limits.copied_bytes);
-    store.epoch_deadline_async_yield_and_update(1);
-    store.limiter(|state| &mut state.growth);
-    Ok(())
-}
-
-pub(super) fn event_to_wit(input: &RunInput<'_>) -> types::Event {
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    types::Event {
-        id: input.event_id.clone(),
-        event_type: input.event_type.to_owned(),
-        cause: cause_to_wit(input.cause),
-        source_time: input.source_time.millis(),
-        now: input.now.millis(),
-        seed: input.seed,
-        contact_id: input.contact.map(str::to_owned),
-        object: input.object.as_ref().map(|object| types::Object {
-            kind: kind_to_wit(object.kind),
-            id: object.id.to_owned(),
-            deleted: object.deleted,
-            fields: fields_to_wit(object.fields),
-            changed: owned(&object.changed),
-            echo: owned(&object.echo),
-        }),
-        raw: input.raw.to_owned(),
-    }
-}
-
-fn record_to_wit((kind, id, fields): (ObjectKind, &str, &Fields)) -> types::RankrRecord {
-    types::RankrRecord { kind: kind_to_wit(kind), id: id.to_owned(), fields: fields_to_wit(fields) }
-}
-
-fn run_error(error: types::RunError) -> RunFailure {
-    match error {
-        types::RunError::Unmappable(why) => RunFailure::Unmappable(why),
-        types::RunError::RetryAfter((seconds, why)) => {
-            RunFailure::RetryAfter { after: Duration::from_secs(seconds.into()), why }
-        }
-    }
-}
-
-/// What a guest's failure is called.
-fn failure(error: &wasmtime::Error, limits: &Limits, state: &RunState) -> RunFailure {
-    if !state.wanted.is_empty() {
-        return RunFailure::NeedsReads(state.wanted.clone());
-    }
-    if state.reads > limits.reads {
-        return RunFailure::TooManyReads { limit: limits.reads };
-    }
-    if error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel) {
-        return RunFailure::OutOfFuel { limit: limits.fuel };
-    }
-    if state.growth.memory_refused {
-        return RunFailure::OutOfMemory { limit_bytes: limits.memory_bytes };
-    }
-    let text = format!("{error:#}");
-    if text.contains("fuel allocated for hostcalls") || text.contains("too much data for the host") {
-        return RunFailure::OutputTooLarge {
-            detail: format!("more than {} bytes in one call", limits.copied_bytes),
-        };
-    }
-    let panicked =
-        state.lines.iter().rev().find(|line| line.level == "error" && line.message.starts_with("panicked"));
-    let message = panicked.map_or_else(|| text.clone(), |line| format!("{}\n{text}", line.message));
-    RunFailure::Trap { message }
 }

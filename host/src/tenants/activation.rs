@@ -294,7 +294,7 @@ impl Deployer {
         }
         let row = self.parts.store.version(id).await?;
         let row = row.ok_or_else(|| StoreError::corrupt("version", &"it is not there"))?;
-        self.parts.runtime.load(id, &row.component)?;
+        self.parts.runtime.load(id, &row.component).await?;
         Ok(())
     }
 

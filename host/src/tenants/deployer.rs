@@ -116,7 +116,7 @@ impl Deployer {
         let package = runtime.check(&uploaded, limits).await?;
         crate::config::failpoint("mid-deployment");
         // Whatever can be stored can be loaded: a version that can't would fail at its first run.
-        runtime.load(&package.version, &package.component)?;
+        runtime.load(&package.version, &package.component).await?;
         let text = |error: serde_json::Error| StoreError::corrupt("description", &error);
         let row = VersionRow {
             id: package.version.clone(),

@@ -1,6 +1,7 @@
 //! Sealing and opening.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -45,7 +46,12 @@ pub enum VaultError {
 
 /// The vault. Cheap to clone.
 #[derive(Clone)]
-pub struct Vault(Arc<LessSafeKey>);
+pub struct Vault(Arc<Keys>);
+
+struct Keys {
+    seals: LessSafeKey,
+    derives: hmac::Key,
+}
 
 impl Vault {
     /// Opens the vault of a data folder; makes its key at the first time, readable by its owner only.
@@ -73,7 +79,17 @@ impl Vault {
         let bytes = Zeroizing::new(std::fs::read(&path).map_err(file_error)?);
         let key = UnboundKey::new(&AES_256_GCM, &bytes)
             .map_err(|_unspecified| VaultError::NoKey { path: path.clone() })?;
-        Ok(Self(Arc::new(LessSafeKey::new(key))))
+        Ok(Self(Arc::new(Keys {
+            seals: LessSafeKey::new(key),
+            derives: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+        })))
+    }
+
+    /// A key for a purpose of its own, always the same; the vault's own key can't be told from it.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Zeroizing<Vec<u8>> {
+        let labelled = format!("mapwright derived key 1: {purpose}");
+        Zeroizing::new(hmac::sign(&self.0.derives, labelled.as_bytes()).as_ref().to_vec())
     }
 
     /// Seals a secret for a purpose, which has to be named again to open it.
@@ -85,6 +101,7 @@ impl Vault {
         SystemRandom::new().fill(&mut nonce).map_err(|_unspecified| VaultError::Random)?;
         let mut text = secret.to_vec();
         self.0
+            .seals
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(purpose.as_bytes()),
@@ -106,6 +123,7 @@ impl Vault {
         let mut text = Zeroizing::new(text.to_vec());
         let length = self
             .0
+            .seals
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(purpose.as_bytes()), &mut text)
             .map_err(|_unspecified| VaultError::DoesNotOpen)?
             .len();
@@ -139,6 +157,18 @@ mod tests {
         assert!(again.unseal("cn_1", &changed).is_err());
         let other = tempfile::tempdir().unwrap();
         assert!(Vault::open(other.path()).unwrap().unseal("cn_1", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_derived_key_belongs_to_its_purpose_and_vault() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let vault = Vault::open(one.path()).unwrap();
+        let key = vault.derive("machine code");
+        assert_eq!(key.len(), 32);
+        assert_eq!(key, Vault::open(one.path()).unwrap().derive("machine code"));
+        assert_ne!(key, vault.derive("something else"));
+        assert_ne!(key, Vault::open(other.path()).unwrap().derive("machine code"));
+        assert_ne!(key.as_slice(), std::fs::read(one.path().join("vault.key")).unwrap());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bare_door;
 mod deliveries;
 mod ingest;
+mod isolation;
 mod load;
 mod pipeline;
 mod plugin;
@@ -26,6 +27,8 @@ pub(super) enum BenchCommand {
     /// The handler that only verifies.
     #[command(hide = true)]
     BareDoor(bare_door::BareDoorArgs),
+    /// A quiet tenant's events alone, and beside a tenant whose plugin is hostile.
+    Isolation(isolation::IsolationArgs),
 }
 
 pub(super) async fn run(command: BenchCommand) -> anyhow::Result<()> {
@@ -35,6 +38,7 @@ pub(super) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Pipeline(args) => pipeline::run(args).await,
         BenchCommand::Start(args) => start::run(args).await,
         BenchCommand::BareDoor(args) => bare_door::run(args).await,
+        BenchCommand::Isolation(args) => isolation::run(args).await,
     }
 }
 

@@ -9,7 +9,8 @@ use crate::plugins::{Runtime, RuntimeSettings};
 pub(super) fn pool() -> Vec<Check> {
     let name = "plugin-pool";
     let runs = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get) * 2;
-    let settings = RuntimeSettings { concurrent_runs: u32::try_from(runs).unwrap_or(64) };
+    let settings =
+        RuntimeSettings { concurrent_runs: u32::try_from(runs).unwrap_or(64), ..RuntimeSettings::default() };
     vec![match Runtime::new(settings, Clock::system()) {
         Ok(runtime) if runtime.pooled() => Check::ok(name, format!("{runs} runs at a time fit")),
         Ok(_) => Check::warn(

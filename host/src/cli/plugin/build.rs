@@ -136,7 +136,7 @@ fn build_one(
 }
 
 /// Small, fast to instantiate, names kept for backtraces; a 64 KiB stack cuts a fresh run from 31 to 20 µs.
-const PROFILE: &[&str] = &[
+pub(crate) const PROFILE: &[&str] = &[
     "profile.release.opt-level=3",
     "profile.release.lto=true",
     "profile.release.codegen-units=1",

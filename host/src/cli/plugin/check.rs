@@ -21,7 +21,8 @@ pub(crate) struct CheckArgs {
 pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let bytes =
         std::fs::read(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
-    let runtime = Runtime::new(RuntimeSettings { concurrent_runs: 1 }, Clock::system())?;
+    let runtime =
+        Runtime::new(RuntimeSettings { concurrent_runs: 1, ..RuntimeSettings::default() }, Clock::system())?;
     let package =
         runtime.check(&bytes, &Limits::default()).await.with_context(|| args.file.display().to_string())?;
     let description = &package.description;

@@ -6,7 +6,7 @@ mod check;
 mod deploy;
 mod toolchain;
 
-pub(super) use build::{BuildRequest, build};
+pub(super) use build::{BuildRequest, PROFILE, build};
 use clap::Subcommand;
 pub(super) use toolchain::Toolchain;
 

@@ -1,4 +1,5 @@
-//! A guest that does what a plugin must not, chosen by the event's type. `tests/it/limits.rs` names each.
+//! A guest that does what a plugin must not, chosen by the contact's first name, else by the event's type.
+//! `tests/it/limits.rs` names each.
 
 use mapwright_sdk::{Event, Mapped, Mapping, Plugin, Record, RunError, export_plugin, log};
 
@@ -16,7 +17,8 @@ impl Plugin for Hostile {
 impl Mapping for Hostile {
     fn map(event: &Event, _current: Option<&Record>, _config: &()) -> Result<Mapped, RunError> {
         let mapped = Mapped::contact();
-        match event.event_type.as_str() {
+        let asked = event.contact().and_then(|contact| contact.text("firstName"));
+        match asked.unwrap_or(&event.event_type) {
             "spin" => spin(),
             "eat-memory" => Ok(mapped.set("eaten", eat())),
             "recurse" => Ok(mapped.set("depth", depth(event.now))),
@@ -26,11 +28,16 @@ impl Mapping for Hostile {
                 Ok((0..5000_i64).fold(mapped, |mapped, number| mapped.set(format!("f{number}"), number)))
             }
             "huge-string" => Ok(mapped.set("huge", "x".repeat(6 * 1024 * 1024))),
+            "hundred-mebibytes" => Ok(mapped.set("huge", "x".repeat(100 * 1024 * 1024))),
             "large-string" => Ok(mapped.set("large", "x".repeat(2 * 1024 * 1024))),
             "not-a-number" => Ok(mapped.set("number", f64::NAN)),
             "call-forever" => loop {
                 log::info("again");
             },
+            "flood-log" => {
+                (0..200).for_each(|_| log::info(&"x".repeat(4096)));
+                Ok(mapped.set("logged", true))
+            }
             "unmappable" => Err(RunError::unmappable("not this one")),
             "later" => Err(RunError::retry_after(30, "not yet")),
             _ => Ok(mapped.set("fine", true)),
