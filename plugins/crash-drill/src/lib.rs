@@ -25,7 +25,7 @@ impl Plugin for CrashDrill {
     const NAME: &'static str = "crash-drill";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Fails on purpose on contacts with a certain tag.";
-    const EVENTS: &'static [&'static str] = &["ContactTagUpdate"];
+    const EVENTS: &'static [&'static str] = &["ContactTagUpdate", "ContactUpdate"];
 }
 
 impl Reaction for CrashDrill {

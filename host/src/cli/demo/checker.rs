@@ -177,8 +177,16 @@ impl Checker<'_> {
 
     /// Every row of a listing, page by page.
     pub(super) async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        self.pages(path, String::new()).await
+    }
+
+    /// The rows of a listing that come after that one.
+    pub(super) async fn after(&self, path: &str, after: i64) -> anyhow::Result<Vec<Value>> {
+        self.pages(path, format!("&after={after}")).await
+    }
+
+    async fn pages(&self, path: &str, mut after: String) -> anyhow::Result<Vec<Value>> {
         let mut rows = Vec::new();
-        let mut after = String::new();
         loop {
             let url = format!("{}{path}limit=1000{after}", self.host);
             let mut page = self.http.get(&url, Some(self.key)).await?;

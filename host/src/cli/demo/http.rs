@@ -4,6 +4,14 @@ use crate::outbound::{Client, ClientSettings, Method, Request};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+/// A page as a person gets it.
+pub(super) struct Page {
+    pub(super) status: u16,
+    /// Where it leads on to.
+    pub(super) location: Option<String>,
+    pub(super) page: String,
+}
+
 /// A JSON client.
 pub(super) struct Http(Client);
 
@@ -42,6 +50,31 @@ impl Http {
 
     pub(super) async fn delete(&self, url: &str, key: Option<&str>) -> anyhow::Result<Value> {
         self.send(Method::DELETE, url, key, None).await
+    }
+
+    /// Uploads a plugin's file.
+    pub(super) async fn upload(&self, url: &str, key: &str, bytes: Vec<u8>) -> anyhow::Result<Value> {
+        let headers = vec![
+            ("content-type".to_owned(), "application/wasm".to_owned()),
+            ("authorization".to_owned(), format!("Bearer {key}")),
+        ];
+        let request = Request { method: Method::POST, url: url.to_owned(), headers, body: Some(bytes) };
+        let reply = self.0.send(request).await.with_context(|| format!("POST {url}"))?;
+        if !(200..300).contains(&reply.status) {
+            bail!("POST {url} answered {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
+        }
+        Ok(serde_json::from_slice(&reply.body)?)
+    }
+
+    /// Opens a page as a browser does; where it leads on to is the caller's to open.
+    pub(super) async fn follow(&self, url: &str) -> anyhow::Result<Page> {
+        let request = Request { method: Method::GET, url: url.to_owned(), headers: Vec::new(), body: None };
+        let reply = self.0.send(request).await.with_context(|| format!("GET {url}"))?;
+        Ok(Page {
+            status: reply.status,
+            location: reply.header("location").map(str::to_owned),
+            page: String::from_utf8_lossy(&reply.body).into_owned(),
+        })
     }
 
     /// Tells the host of an event under an idempotency key.

@@ -2,12 +2,16 @@
 //! checker over all of it, and a contact's timeline as a person wants to read it.
 #![expect(clippy::indexing_slicing, reason = "a JSON value indexed by a name it has not is null")]
 
+mod cast;
 mod checker;
 mod http;
+mod onboard;
 mod play;
 mod polled;
 mod processes;
+mod settle;
 mod show;
+mod watch;
 
 use super::output::{complain, say};
 use super::plugin::{BuildRequest, Toolchain, build};
@@ -16,10 +20,11 @@ use anyhow::{Context as _, bail};
 use checker::{Checker, Report};
 use clap::Args;
 use http::Http;
+use onboard::Onboarding;
 pub(in crate::cli) use processes::Started;
 use processes::{Host, SandboxProcess};
+use settle::Settling;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How the demo runs.
@@ -45,9 +50,6 @@ pub(super) struct DemoArgs {
     plugins: Option<PathBuf>,
 }
 
-/// Machine time all events have to end after the last was sent.
-const SETTLE: Duration = Duration::from_secs(60);
-
 /// Plays the day.
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let plugins = match &args.plugins {
@@ -59,17 +61,20 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let http = Http::new()?;
     let origin = clock.now().millis();
     let sandbox = SandboxProcess::start(folder.path(), args.clock_rate, origin).await?;
-    let tenants = play::tenants();
-    let host = Host::start(&processes::HostPlan {
+    let plan = processes::HostPlan {
         folder: folder.path(),
-        plugins: &plugins,
         clock: (args.clock_rate, origin),
         sandbox: &sandbox,
-        tenants: &tenants,
         http: &http,
-    })
-    .await?;
+    };
+    let host = Host::start(&plan).await?;
     complain(&format!("sandbox GHL at {}, host at {}", sandbox.url, host.url));
+    let tenants = cast::tenants();
+    let onboarding = Onboarding { http: &http, sandbox: &sandbox.url, host: &host.url, key: &host.key };
+    onboarding.run(&plugins, &tenants).await?;
+    let settling =
+        Settling { http: &http, clock: &clock, sandbox: &sandbox.url, host: &host.url, key: &host.key };
+    settling.first_passes().await?;
     let day = play::Day {
         http: &http,
         sandbox: &sandbox.url,
@@ -77,12 +82,20 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         tenants: &tenants,
         contacts: args.contacts,
     };
-    let played = day.play().await?;
-    settle(&http, &clock, &sandbox.url, &host.url).await?;
     let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let checker = Checker { http: &http, host: &host.url, key: &host.key, tenants: &ids };
+    let played = tokio::select! {
+        played = async {
+            let played = day.play().await?;
+            settling.all().await?;
+            anyhow::Ok(played)
+        } => played?,
+        () = watch::watch(&checker, &tenants, &clock) => bail!("watching ended before the day"),
+    };
     let report = checker.check(&sandbox.journal(), &played.told).await?;
-    show::timeline(&checker, &played.star).await?;
+    for star in &played.stars {
+        show::timeline(&checker, star).await?;
+    }
     show::report(&report);
     if !args.once {
         complain(&format!(
@@ -120,26 +133,10 @@ fn verdict(report: &Report) -> anyhow::Result<()> {
 
 fn build_plugins() -> anyhow::Result<PathBuf> {
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    let crates = ["contact-profile", "task-reactions"].map(|name| plugins.join(name)).to_vec();
+    let crates = ["contact-profile", "crash-drill", "task-reactions"].map(|name| plugins.join(name)).to_vec();
     let request = BuildRequest { crates, out: None, toolchain: Toolchain::Auto };
     let files = build(&request)
         .context("the demo's plugins could not be built; --plugins names a folder of built ones")?;
     let folder = files.first().and_then(|file| file.parent()).context("no plugin was built")?;
     Ok(folder.to_path_buf())
-}
-
-/// Waits until the sandbox has sent everything and the host has ended everything.
-async fn settle(http: &Http, clock: &Clock, sandbox: &str, host: &str) -> anyhow::Result<()> {
-    let settled = async {
-        let mut quiet = 0;
-        while quiet < 3 {
-            let pending = http.get(&format!("{sandbox}/_sandbox/pending"), None).await?;
-            let health = http.get(&format!("{host}/healthz"), None).await?;
-            let idle = pending["pending"] == 0 && health["events_open"] == 0 && health["effects_open"] == 0;
-            quiet = if idle { quiet + 1 } else { 0 };
-            clock.machine_sleep(Duration::from_millis(100)).await;
-        }
-        anyhow::Ok(())
-    };
-    clock.within(SETTLE, settled).await.unwrap_or_else(|| bail!("not everything ended within {SETTLE:?}"))
 }

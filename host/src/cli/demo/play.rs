@@ -1,45 +1,24 @@
-//! The day: people at two customers' offices create, change and delete contacts; GHL sends some messages twice and
-//! some late.
+//! The day: people at two customers' offices create, change and delete contacts, tag them, make tasks, notes and
+//! appointments; Rankr tells of its own; GHL sends some messages twice and some late, answers some writes with errors,
+//! takes a token back and refuses a while for the quota; one plugin fails.
 
+use super::cast::{Connected, Star, Tenant};
 use super::http::Http;
 use crate::cli::output::complain;
+use crate::domain::Timestamp;
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-
-/// A customer of the demo.
-#[derive(Clone, Debug)]
-pub(super) struct Tenant {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) location: String,
-}
-
-/// The two customers.
-pub(super) fn tenants() -> Vec<Tenant> {
-    [
-        ("rowing-club", "Riverside Rowing Club", "locRowingClub00000001"),
-        ("dental", "Harbour Dental", "locHarbourDental00001"),
-    ]
-    .into_iter()
-    .map(|(id, name, location)| Tenant { id: id.into(), name: name.into(), location: location.into() })
-    .collect()
-}
-
-/// A contact whose timeline is shown at the end.
-#[derive(Clone, Debug)]
-pub(super) struct Star {
-    pub(super) tenant: Tenant,
-    pub(super) contact: String,
-}
+use std::time::Duration;
 
 /// What was played.
 #[derive(Debug)]
 pub(super) struct Played {
-    pub(super) star: Star,
+    /// A contact of each customer.
+    pub(super) stars: Vec<Star>,
     /// The keys under which Rankr told the host of events.
     pub(super) told: Vec<String>,
 }
@@ -63,36 +42,36 @@ struct Office<'a> {
     told: Vec<String>,
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const FIRST: &[&str] = &["Ada", "Bela", "Cleo", "Dario", "Edda", "Femi", "Gwen", "Hugo", "Ines", "Jonas"];
 const LAST: &[&str] = &["Archer", "Brook", "Carver", "Dale", "Elwood", "Ferris", "Grove", "Hart"];
 const CITIES: &[&str] = &["Springfield", "Riverton", "Lakeside", "Hillview", "Marsh End", "Old Harbour"];
 
 impl Day<'_> {
-    /// Plays it; the same day each time, but for the ids.
+    /// Plays it, both offices at once; the same day each time, but for the ids.
     pub(super) async fn play(&self) -> anyhow::Result<Played> {
-        let mut random = StdRng::seed_from_u64(2026);
-        let mut star = None;
-        let mut told = Vec::new();
-        for tenant in self.tenants {
+        let mut offices = Vec::new();
+        for (number, tenant) in (0_u64..).zip(self.tenants) {
             let asked = json!({"location_id": tenant.location});
             let token = self.http.post(&format!("{}/_sandbox/tokens", self.sandbox), None, &asked).await?;
             let token = token["access_token"].as_str().context("the sandbox gave no token")?.to_owned();
-            let mut office = Office { day: self, tenant, token, told: Vec::new() };
-            let first = office.play(&mut random).await?;
-            star = Some(Star { tenant: tenant.clone(), contact: first });
-            told.extend(office.told);
+            let office = Office { day: self, tenant, token, told: Vec::new() };
+            offices.push(office.play(StdRng::seed_from_u64(2026 + number)));
         }
-        Ok(Played { star: star.context("there are no contacts")?, told })
+        let played = try_join_all(offices).await?;
+        let told = played.iter().flat_map(|(_, told)| told.clone()).collect();
+        let stars = self.tenants.iter().cloned().zip(played).map(|(tenant, (contact, _))| Star { tenant, contact });
+        Ok(Played { stars: stars.collect(), told })
     }
 }
 
 impl Office<'_> {
-    async fn play(&mut self, random: &mut StdRng) -> anyhow::Result<String> {
-        let name = &self.tenant.name;
-        complain(&format!("{name}: {} new contacts", self.day.contacts));
+    async fn play(mut self, mut random: StdRng) -> anyhow::Result<(String, Vec<String>)> {
+        let random = &mut random;
+        self.says(&format!("{} new contacts", self.day.contacts));
         let ids = self.create(random).await?;
         let first = ids.first().context("there are no contacts")?.clone();
-        complain(&format!("{name}: contacts change, some messages come twice or late"));
+        self.says("contacts change, some messages come twice or late");
         self.faults(&json!({"duplicate": 10, "hold_back": 10, "hold_back_seconds": 45})).await?;
         for _ in 0..self.day.contacts * 2 {
             let id = ids.choose(random).context("there are no contacts")?;
@@ -100,18 +79,65 @@ impl Office<'_> {
         }
         self.overtake(&ids).await?;
         self.burst(&first).await?;
-        complain(&format!(
-            "{name}: tags, tasks, notes and appointments; GHL answers some writes with errors"
-        ));
-        self.faults(&json!({"duplicate": 5, "tasks_without_contact": 6, "fail_before": 2, "fail_after": 3, "too_many": 2}))
+        self.says("tags, tasks, notes and appointments; GHL answers some writes with errors");
+        self.faults(&json!({"duplicate": 5, "tasks_without_contact": 6, "fail_before": 2, "fail_after": 3}))
             .await?;
         self.work(&ids).await?;
-        complain(&format!("{name}: Rankr tells of tasks and activities"));
+        self.says("tasks and visits whose time comes while the day is played");
+        self.come_due(&ids).await?;
+        self.says("Rankr tells of tasks and activities");
         self.tell_of_work(&ids).await?;
+        self.says("a plugin crashes on two contacts");
+        for id in ids.iter().skip(2).step_by(11).take(2) {
+            self.post(&self.contact(id, "/tags"), &json!({"tags": ["drill"]})).await?;
+        }
+        self.trouble(&ids).await?;
+        self.says("some contacts are deleted");
         for id in ids.iter().skip(1).step_by(8) {
             self.day.http.delete(&self.contact(id, ""), Some(&self.token)).await?;
         }
-        Ok(first)
+        Ok((first, self.told))
+    }
+
+    fn says(&self, what: &str) {
+        complain(&format!("{}: {what}", self.tenant.name));
+    }
+
+    /// GHL takes the host's token back, and refuses everything for a while.
+    async fn trouble(&mut self, ids: &[String]) -> anyhow::Result<()> {
+        if self.tenant.connected == Connected::ByConsent {
+            self.says("GHL ends the host's access token");
+            let asked = json!({"location_id": self.tenant.location});
+            self.day.http.post(&format!("{}/_sandbox/oauth/revoke", self.day.sandbox), None, &asked).await?;
+        }
+        self.says("GHL refuses for the quota, again and again");
+        self.faults(&json!({"too_many": 12})).await?;
+        for id in ids.iter().skip(2).step_by(9) {
+            self.tell("rankr.activity", id, &json!({"text": "Came by in the storm"})).await?;
+        }
+        Ok(())
+    }
+
+    /// Product time.
+    async fn now(&self) -> anyhow::Result<Timestamp> {
+        let health = self.day.http.get(&format!("{}/healthz", self.day.host.0), None).await?;
+        health["now"].as_str().and_then(Timestamp::parse).context("the host does not tell the time")
+    }
+
+    /// Tasks that are overdue within minutes and visits within the hour, of product time.
+    async fn come_due(&self, ids: &[String]) -> anyhow::Result<()> {
+        let now = self.now().await?;
+        let at = |minutes: u64| now.plus(Duration::from_secs(60 * minutes)).to_rfc3339();
+        for (number, id) in (0_u64..).zip(ids.iter().skip(3).step_by(12)) {
+            let task = json!({"title": format!("Call back {number}"), "dueDate": at(number + 1), "completed": false});
+            self.post(&self.contact(id, "/tasks"), &task).await?;
+            let visit = json!({
+                "calendarId": "calFrontDesk000000001", "locationId": self.tenant.location, "contactId": id,
+                "startTime": at(62 + number), "title": "Visit today",
+            });
+            self.post(&format!("{}/calendars/events/appointments", self.day.sandbox), &visit).await?;
+        }
+        Ok(())
     }
 
     fn contact(&self, id: &str, rest: &str) -> String {
@@ -172,7 +198,8 @@ impl Office<'_> {
 
     /// What people do besides: tags, tasks, notes, appointments, businesses, and emptying a field.
     async fn work(&self, ids: &[String]) -> anyhow::Result<()> {
-        let due = |day: u32| format!("2099-03-{:02}T09:00:00Z", day % 28 + 1);
+        let now = self.now().await?;
+        let due = |day: u32| now.plus(DAY * (day % 28 + 1)).to_rfc3339();
         for (number, id) in (0_u32..).zip(ids.iter().step_by(3)) {
             let task =
                 json!({"title": format!("Send papers {number}"), "dueDate": due(number), "completed": false});

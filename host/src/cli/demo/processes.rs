@@ -1,7 +1,7 @@
 //! The two processes of the demo, started from this very binary and stopped at its end.
 
+use super::cast::{APP, SCOPES};
 use super::http::Http;
-use super::play::Tenant;
 use crate::domain::Clock;
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -14,21 +14,6 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// Machine time a process has to end after SIGTERM.
 const STOPPING: Duration = Duration::from_secs(20);
-
-/// The app's id in the demo, in paths and in bodies.
-const APP: &str = "demo";
-
-/// Scopes of the host's tokens.
-const SCOPES: &str = "contacts.readonly contacts.write calendars/events.readonly calendars/events.write \
-    locations/tasks.readonly locations/customFields.readonly";
-/// What `contact-profile` is granted.
-const READS: &str = r#"["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointments.read"]"#;
-/// What `task-reactions` is granted.
-const WRITES: &str = r#"["crm.tasks.write", "crm.notes.write", "crm.tasks.read", "rankr.read", "rankr.write",
-    "rankr.timeline", "rankr.events", "schedule", "state.contact"]"#;
-/// How `task-reactions` is configured.
-const REACTIONS: &str =
-    r#"{"tag_tasks": {"vip": "Welcome the new VIP"}, "due_days": 2, "noted_fields": ["phone"]}"#;
 
 /// A started process that says on its first line where it listens; killed when dropped.
 pub(in crate::cli) struct Started {
@@ -122,10 +107,8 @@ impl SandboxProcess {
 /// What the host's process is started with.
 pub(super) struct HostPlan<'a> {
     pub(super) folder: &'a Path,
-    pub(super) plugins: &'a Path,
     pub(super) clock: (f64, i64),
     pub(super) sandbox: &'a SandboxProcess,
-    pub(super) tenants: &'a [Tenant],
     pub(super) http: &'a Http,
 }
 
@@ -139,18 +122,25 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Configures a host for the sandbox, starts it, and has the sandbox send its webhooks there.
+    /// Registers an app with the sandbox, configures a host for it and starts it; nobody is onboarded yet.
     pub(super) async fn start(plan: &HostPlan<'_>) -> anyhow::Result<Self> {
         let key = format!("mw_demo_{}", uuid::Uuid::new_v4().simple());
+        // The address has to be known before the host is there: it is part of the app's registration.
+        let listen = free_address()?;
+        let (client_id, client_secret) = (format!("{APP}-client"), uuid::Uuid::new_v4().to_string());
+        let app = json!({
+            "app_id": APP, "webhook_url": format!("http://{listen}/webhooks/ghl/{APP}"), "client_id": client_id,
+            "client_secret": client_secret, "redirect_uris": [format!("http://{listen}/oauth/callback/{APP}")],
+            "scopes": SCOPES,
+        });
+        plan.http.post(&format!("{}/_sandbox/apps", plan.sandbox.url), None, &app).await?;
+        let keys = plan.http.get(&format!("{}/_sandbox/keys", plan.sandbox.url), None).await?;
+        let pem = keys["ed25519"].as_str().context("the sandbox has no key")?;
+        let configuration = configuration(plan, (&listen, &key), (&client_id, &client_secret, pem))?;
         let config = plan.folder.join("host.toml");
-        std::fs::write(&config, configuration(plan, &key).await?)
-            .context("the host's configuration can't be written")?;
+        std::fs::write(&config, configuration).context("the host's configuration can't be written")?;
         let config = config.display().to_string();
         let started = Started::start(&["serve", "--config", &config], &plan.folder.join("host.log")).await?;
-        let locations: Vec<&str> = plan.tenants.iter().map(|tenant| tenant.location.as_str()).collect();
-        let webhook_url = format!("{}/webhooks/ghl/{APP}", started.url);
-        let app = json!({"app_id": APP, "webhook_url": webhook_url, "locations": locations});
-        plan.http.post(&format!("{}/_sandbox/apps", plan.sandbox.url), None, &app).await?;
         Ok(Self { url: started.url.clone(), started, key })
     }
 
@@ -159,46 +149,26 @@ impl Host {
     }
 }
 
-async fn configuration(plan: &HostPlan<'_>, key: &str) -> anyhow::Result<String> {
-    let sandbox = &plan.sandbox.url;
-    let keys = plan.http.get(&format!("{sandbox}/_sandbox/keys"), None).await?;
-    let pem = keys["ed25519"].as_str().context("the sandbox has no key")?;
+/// An address of this machine that nobody listens on.
+fn free_address() -> anyhow::Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("no port of this machine is free")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+fn configuration(
+    plan: &HostPlan<'_>,
+    (listen, key): (&str, &str),
+    (client_id, client_secret, pem): (&str, &str, &str),
+) -> anyhow::Result<String> {
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
     let mut toml = String::new();
     writeln!(toml, "[data]\nfolder = {}", text(&plan.folder.join("host").display().to_string()))?;
-    writeln!(toml, "[http]\nlisten = \"127.0.0.1:0\"")?;
+    writeln!(toml, "[http]\nlisten = {}\npublic_url = {}", text(listen), text(&format!("http://{listen}")))?;
     writeln!(toml, "[api]\nhost_key = {}", text(key))?;
     writeln!(toml, "[clock]\nrate = {:?}\norigin_millis = {}", plan.clock.0, plan.clock.1)?;
-    writeln!(toml, "[plugins]\nfolder = {}", text(&plan.plugins.display().to_string()))?;
-    writeln!(toml, "[ghl]\nsandbox_url = {}", text(sandbox))?;
-    writeln!(
-        toml,
-        "[[app]]\nid = \"{APP}\"\nenvironment = \"sandbox\"\nghl_app_id = \"{APP}\"\ned25519_keys = [{}]",
-        text(pem)
-    )?;
-    for tenant in plan.tenants {
-        let asked = json!({"location_id": tenant.location, "scopes": SCOPES});
-        let token = plan.http.post(&format!("{sandbox}/_sandbox/tokens"), None, &asked).await?;
-        let token = token["access_token"].as_str().context("the sandbox gave no token")?;
-        writeln!(toml, "[[tenant]]\nid = {}\nname = {}", text(&tenant.id), text(&tenant.name))?;
-        writeln!(
-            toml,
-            "[[connection]]\nid = {}\ntenant = {}\napp = \"{APP}\"\nlocation = {}\naccess_token = {}\nscopes = \"{SCOPES}\"",
-            text(&format!("cn-{}", tenant.id)),
-            text(&tenant.id),
-            text(&tenant.location),
-            text(token)
-        )?;
-        writeln!(
-            toml,
-            "[[assignment]]\ntenant = {}\nplugin = \"contact-profile\"\ngrants = {READS}",
-            text(&tenant.id)
-        )?;
-        writeln!(
-            toml,
-            "[[assignment]]\ntenant = {}\nplugin = \"task-reactions\"\nconfig = '{REACTIONS}'\ngrants = {WRITES}",
-            text(&tenant.id)
-        )?;
-    }
+    writeln!(toml, "[ghl]\nsandbox_url = {}", text(&plan.sandbox.url))?;
+    writeln!(toml, "[[app]]\nid = \"{APP}\"\nenvironment = \"sandbox\"\nghl_app_id = \"{APP}\"")?;
+    writeln!(toml, "client_id = {}\nclient_secret = {}", text(client_id), text(client_secret))?;
+    writeln!(toml, "scopes = {}\ned25519_keys = [{}]", text(SCOPES), text(pem))?;
     Ok(toml)
 }

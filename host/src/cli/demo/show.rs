@@ -2,7 +2,7 @@
 //! output stays for the JSON line.
 
 use super::checker::{Checker, Report};
-use super::play::Star;
+use super::cast::Star;
 use crate::cli::output::complain;
 
 /// Entries that are shown of a timeline.
