@@ -2,7 +2,6 @@
 
 use super::cast::Tenant;
 use super::checker::Checker;
-use super::show::sentence;
 use crate::cli::output::complain;
 use crate::domain::Clock;
 use serde_json::Value;
@@ -36,7 +35,7 @@ pub(super) async fn watch(checker: &Checker<'_>, tenants: &[Tenant], clock: &Clo
 fn show(tenant: &Tenant, entries: &[Value]) {
     for entry in entries.iter().rev().take(SHOWN).rev() {
         let at = entry["at"].as_str().and_then(|at| at.get(11..19)).unwrap_or_default();
-        complain(&format!("    {at}  {}: {}", tenant.name, sentence(&entry["entry"])));
+        complain(&format!("    {at}  {}: {}", tenant.name, entry["sentence"].as_str().unwrap_or_default()));
     }
     if entries.len() > SHOWN {
         complain(&format!("              … and {} more", entries.len() - SHOWN));
