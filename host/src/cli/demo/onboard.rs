@@ -14,8 +14,15 @@ fn assignments() -> [(&'static str, Value, Value); 3] {
         "tag_tasks": {"vip": "Welcome the new VIP"}, "due_days": 2, "noted_fields": ["phone"], "note_overdue": true,
     });
     let writes = json!([
-        "crm.tasks.write", "crm.notes.write", "crm.tasks.read", "rankr.read", "rankr.write", "rankr.timeline",
-        "rankr.events", "schedule", "state.contact",
+        "crm.tasks.write",
+        "crm.notes.write",
+        "crm.tasks.read",
+        "rankr.read",
+        "rankr.write",
+        "rankr.timeline",
+        "rankr.events",
+        "schedule",
+        "state.contact",
     ]);
     let reads = json!(["crm.contacts.read", "crm.tasks.read", "crm.notes.read", "crm.appointments.read"]);
     [
@@ -41,7 +48,8 @@ impl Onboarding<'_> {
             let new = json!({"id": tenant.id, "name": tenant.name});
             self.post("/v1/tenants", &new).await?;
             for (plugin, config, grants) in assignments() {
-                let asked = json!({"tenant": tenant.id, "plugin": plugin, "config": config, "grants": grants});
+                let asked =
+                    json!({"tenant": tenant.id, "plugin": plugin, "config": config, "grants": grants});
                 self.post("/v1/assignments", &asked).await?;
             }
             let connection = match tenant.connected {
@@ -105,7 +113,8 @@ impl Onboarding<'_> {
 
     async fn set_timing_rules(&self, tenant: &Tenant) -> anyhow::Result<()> {
         let overdue = json!({"name": "Tasks a minute late", "kind": "task-overdue", "after": "1m"});
-        let upcoming = json!({"name": "An hour before a visit", "kind": "appointment-upcoming", "before": "1h"});
+        let upcoming =
+            json!({"name": "An hour before a visit", "kind": "appointment-upcoming", "before": "1h"});
         for rule in [overdue, upcoming] {
             self.post("/v1/timing-rules", &json!({"tenant": tenant.id, "rule": rule})).await?;
         }

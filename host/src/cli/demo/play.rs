@@ -60,7 +60,8 @@ impl Day<'_> {
         }
         let played = try_join_all(offices).await?;
         let told = played.iter().flat_map(|(_, told)| told.clone()).collect();
-        let stars = self.tenants.iter().cloned().zip(played).map(|(tenant, (contact, _))| Star { tenant, contact });
+        let stars =
+            self.tenants.iter().cloned().zip(played).map(|(tenant, (contact, _))| Star { tenant, contact });
         Ok(Played { stars: stars.collect(), told })
     }
 }

@@ -24,7 +24,8 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     /// Waits until all locations that are polled have been read once: what changes from then on is news.
     pub(super) async fn first_passes(&self) -> anyhow::Result<()> {
-        self.within("the first poll did not end", self.passes(|polling| !polling["backfilled_at"].is_null())).await
+        self.within("the first poll did not end", self.passes(|polling| !polling["backfilled_at"].is_null()))
+            .await
     }
 
     /// Waits until all is done. What was found last may have led to more, so it looks twice.
@@ -32,7 +33,10 @@ impl Settling<'_> {
         for _ in 0..2 {
             self.within("not everything ended", self.idle()).await?;
             let health = self.http.get(&format!("{}/healthz", self.host), None).await?;
-            let now = health["now"].as_str().and_then(Timestamp::parse).context("the host does not tell the time")?;
+            let now = health["now"]
+                .as_str()
+                .and_then(Timestamp::parse)
+                .context("the host does not tell the time")?;
             let covered = |polling: &Value| {
                 polling["covers_until"].as_str().and_then(Timestamp::parse).is_some_and(|until| until >= now)
             };
@@ -62,7 +66,8 @@ impl Settling<'_> {
     async fn passes(&self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
         let url = format!("{}/v1/connections?limit=1000", self.host);
         let connections = self.http.get(&url, Some(self.key)).await?;
-        let polled = connections["items"].as_array().into_iter().flatten().filter(|it| it["kind"] == "api-key");
+        let polled =
+            connections["items"].as_array().into_iter().flatten().filter(|it| it["kind"] == "api-key");
         for id in polled.filter_map(|it| it["id"].as_str()) {
             let url = format!("{}/v1/connections/{id}/polling", self.host);
             while !wanted(&self.http.get(&url, Some(self.key)).await?) {

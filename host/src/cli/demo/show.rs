@@ -1,8 +1,8 @@
 //! What a person sees at the end of the day: a contact's timeline and the counts. On standard error, so that standard
 //! output stays for the JSON line.
 
-use super::checker::{Checker, Report};
 use super::cast::Star;
+use super::checker::{Checker, Report};
 use crate::cli::output::complain;
 
 /// Entries that are shown of a timeline.

@@ -21,7 +21,8 @@ pub(super) async fn watch(checker: &Checker<'_>, tenants: &[Tenant], clock: &Clo
         for tenant in tenants {
             let after = last.get(tenant.id.as_str()).copied().unwrap_or_default();
             // Whoever only watches stops nothing: a look that fails is made again.
-            let Ok(entries) = checker.after(&format!("/v1/timeline?tenant={}&", tenant.id), after).await else {
+            let Ok(entries) = checker.after(&format!("/v1/timeline?tenant={}&", tenant.id), after).await
+            else {
                 continue;
             };
             if let Some(newest) = entries.last().and_then(|entry| entry["id"].as_i64()) {
