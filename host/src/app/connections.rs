@@ -133,7 +133,8 @@ mod tests {
             let back = reply.header("location").unwrap().to_owned();
             let part = |name: &str| {
                 let (_, rest) = back.split_once(&format!("{name}=")).unwrap();
-                rest.split('&').next().unwrap().to_owned()
+                let value = rest.split('&').next().unwrap();
+                percent_encoding::percent_decode_str(value).decode_utf8().unwrap().into_owned()
             };
             let callback = Callback {
                 app: AppId::from("demo"),
