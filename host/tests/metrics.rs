@@ -18,6 +18,7 @@ const LABELS: &[&str] = &[
     "decision",
     "end",
     "interface",
+    "kind",
     "op",
     "operation",
     "outcome",
