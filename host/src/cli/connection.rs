@@ -65,7 +65,7 @@ pub(super) struct AuthorizeArgs {
     /// For whom.
     #[arg(long)]
     tenant: String,
-    /// Through which app, as [[app]] in the configuration names it.
+    /// Through which app, as `[[app]]` in the configuration names it.
     #[arg(long)]
     app: String,
     /// Scopes to ask for, separated by blanks; the app's if left out.
