@@ -95,6 +95,7 @@ fn body_of(schema: &Value, tenant: &str) -> Value {
             "boolean" => json!(false),
             "array" => json!([]),
             "object" => json!({}),
+            _ if name == "rule" => json!({"name": "x", "kind": "cron", "cron": "0 9 * * *"}),
             _ => json!("x"),
         };
         body.insert(name.to_owned(), value);

@@ -87,6 +87,10 @@ async fn every_event_type_is_accepted_and_reaches_timeline_and_reactions() {
         if body["altId"].is_string() {
             body["altId"] = json!(LOCATION);
         }
+        // Each its own object: what repeats what is known is no news, and nothing reacts to it.
+        if body["id"].is_string() {
+            body["id"] = json!(format!("object{sent:014}"));
+        }
         if let Some(path) = &contact_at {
             put(&mut body, path, &contact);
             expected.insert(name.clone());

@@ -88,8 +88,11 @@ async fn an_overdue_task_is_told_of_once_in_its_contacts_lane_and_reacted_to() {
     let due = ahead(&system, 120).await;
     let task = json!({"title": "Send papers", "dueDate": due, "completed": false});
     system.crm("POST", &format!("/contacts/{contact}/tasks"), &task).await;
-    let done = json!({"title": "Done in time", "dueDate": due, "completed": true});
-    system.crm("POST", &format!("/contacts/{contact}/tasks"), &done).await;
+    let done = json!({"title": "Done in time", "dueDate": due, "completed": false});
+    let made = system.crm("POST", &format!("/contacts/{contact}/tasks"), &done).await;
+    let done = made["task"]["id"].as_str().unwrap();
+    let url = format!("/contacts/{contact}/tasks/{done}/completed");
+    system.crm("PUT", &url, &json!({"completed": true})).await;
     system.settle().await;
     // Down when it comes due.
     drop(host);
