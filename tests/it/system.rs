@@ -202,7 +202,7 @@ impl System {
             "-f",
             "-y",
             "-s",
-            "48",
+            "256",
             "-e",
             "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto",
             "-o",
