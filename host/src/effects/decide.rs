@@ -3,7 +3,8 @@
 
 use super::end::{End, Ending};
 use super::outbox::Changed;
-use crate::domain::{Clock, GhlId, ObjectKind, RemoteEffect, TenantId};
+use super::resolve::contact_of;
+use crate::domain::{Clock, GhlId, RemoteEffect, TenantId};
 use crate::ghl::WrittenObject;
 use crate::store::{
     AuditRow, EffectMark, EffectStep, EventCommit, OpenEffect, Store, StoreError, TimelineRow,
@@ -202,13 +203,7 @@ impl Decisions {
         effect: &RemoteEffect,
         decided: &Decided,
     ) -> Result<TimelineRow, StoreError> {
-        let contact = match &open.contact {
-            Some(contact) => {
-                let (tenant, connection) = (&open.tenant, &open.connection);
-                self.store.rankr_id_of(tenant, connection, ObjectKind::Contact, contact).await?
-            }
-            None => None,
-        };
+        let contact = contact_of(&self.store, open).await?;
         let (ghl_id, reason) = match decided {
             Decided::Done(id) => (id.as_ref().map(GhlId::as_str), None),
             Decided::Cancel(reason) => (None, reason.as_deref()),

@@ -2,6 +2,7 @@
 
 use super::perform::{Performer, mark};
 use super::queue::Next;
+use super::resolve::contact_of;
 use crate::domain::{Fields, OWN_DELETION, ObjectKind, RemoteEffect, RemoteOp, Timestamp, Value, dedupe_key};
 use crate::ghl::{ResolvedEffect, WrittenObject};
 use crate::store::{
@@ -125,13 +126,7 @@ impl Ending<'_> {
         end: &End,
         attempts: i64,
     ) -> Result<TimelineRow, StoreError> {
-        let contact = match &open.contact {
-            Some(contact) => {
-                let (tenant, connection) = (&open.tenant, &open.connection);
-                self.store.rankr_id_of(tenant, connection, ObjectKind::Contact, contact).await?
-            }
-            None => None,
-        };
+        let contact = contact_of(self.store, open).await?;
         let id = end.written.as_ref().and_then(|written| written.id.as_ref());
         Ok(TimelineRow {
             tenant: open.tenant.clone(),

@@ -1,8 +1,8 @@
 //! Targets to GHL's ids: through the links, through what another effect made, through the mirror.
 
 use super::perform::Performer;
-use crate::domain::{GhlId, ObjectKind, RemoteEffect, RemoteOp, Target};
-use crate::store::{OpenEffect, StoreError};
+use crate::domain::{GhlId, ObjectKind, RankrId, RemoteEffect, RemoteOp, Target};
+use crate::store::{OpenEffect, Store, StoreError};
 
 /// An effect's targets.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,12 @@ pub(super) enum Unresolved {
     Held(String),
     /// What makes them was reopened and comes first.
     Later,
+}
+
+/// Rankr's id of the contact on which an effect was planned, where there is one and it is linked.
+pub(super) async fn contact_of(store: &Store, open: &OpenEffect) -> Result<Option<RankrId>, StoreError> {
+    let Some(contact) = &open.contact else { return Ok(None) };
+    store.rankr_id_of(&open.tenant, &open.connection, ObjectKind::Contact, contact).await
 }
 
 impl Performer {

@@ -76,17 +76,25 @@ fn down() -> Refusal {
     Refusal::Bad(503, json!({"statusCode": 503, "message": "Service Unavailable"}))
 }
 
+/// Takes a request's fields, unless a fault strikes before.
+async fn begin(
+    state: &State,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(Fault, HashMap<String, String>), Refusal> {
+    match fault(state).await {
+        Fault::Before => Err(down()),
+        fault => Ok((fault, fields(headers, body))),
+    }
+}
+
 /// `POST /oauth/token`.
 pub(super) async fn token(
     Extract(state): Shared,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let fault = fault(&state).await;
-    if fault == Fault::Before {
-        return Err(down());
-    }
-    let given = fields(&headers, &body);
+    let (fault, given) = begin(&state, &headers, &body).await?;
     let answer = match given.get("grant_type").map(String::as_str) {
         None => return Err(bad("Missing parameter: grantType")),
         Some("authorization_code") => exchange(&state, &given)?,
@@ -240,11 +248,7 @@ pub(super) async fn location_token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let fault = fault(&state).await;
-    if fault == Fault::Before {
-        return Err(down());
-    }
-    let given = fields(&headers, &body);
+    let (fault, given) = begin(&state, &headers, &body).await?;
     let pair = agency(&state, &headers, "oauth.write", given.get("companyId").map(String::as_str))?;
     let Some(location) = given.get("locationId") else {
         return Err(Refusal::Invalid(vec!["locationId should not be empty".to_owned()]));
@@ -301,11 +305,7 @@ pub(super) async fn reconnect(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let fault = fault(&state).await;
-    if fault == Fault::Before {
-        return Err(down());
-    }
-    let given = fields(&headers, &body);
+    let (fault, given) = begin(&state, &headers, &body).await?;
     let now = state.clock.now();
     let mut guard = state.lock();
     let inner = &mut guard.0;

@@ -72,6 +72,25 @@ impl Store {
         Ok(row.map(|(fields, provenance, at)| (fields, provenance, at.map(Timestamp::from_millis))))
     }
 
+    /// The link of a GHL object: Rankr's id, and when it was made.
+    async fn link_of(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        kind: ObjectKind,
+        id: &GhlId,
+    ) -> Result<Option<(String, i64)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT rankr_id, made_at FROM links WHERE tenant = $1 AND kind = $2 AND connection = $3 AND ghl_id = $4",
+        )
+        .bind(tenant.as_str().to_owned())
+        .bind(kind.as_str())
+        .bind(connection.as_str().to_owned())
+        .bind(id.as_str().to_owned())
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
     /// Rankr's id of a GHL object.
     ///
     /// # Errors
@@ -83,16 +102,8 @@ impl Store {
         kind: ObjectKind,
         id: &GhlId,
     ) -> Result<Option<RankrId>, StoreError> {
-        let found: Option<String> = sqlx::query_scalar(
-            "SELECT rankr_id FROM links WHERE tenant = $1 AND kind = $2 AND connection = $3 AND ghl_id = $4",
-        )
-        .bind(tenant.as_str().to_owned())
-        .bind(kind.as_str())
-        .bind(connection.as_str().to_owned())
-        .bind(id.as_str().to_owned())
-        .fetch_optional(&self.readers)
-        .await?;
-        Ok(found.map(RankrId::from))
+        let found = self.link_of(tenant, connection, kind, id).await?;
+        Ok(found.map(|(rankr_id, _)| RankrId::from(rankr_id)))
     }
 
     /// Since when a GHL object is linked.
@@ -106,16 +117,8 @@ impl Store {
         kind: ObjectKind,
         id: &GhlId,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let found: Option<i64> = sqlx::query_scalar(
-            "SELECT made_at FROM links WHERE tenant = $1 AND kind = $2 AND connection = $3 AND ghl_id = $4",
-        )
-        .bind(tenant.as_str().to_owned())
-        .bind(kind.as_str())
-        .bind(connection.as_str().to_owned())
-        .bind(id.as_str().to_owned())
-        .fetch_optional(&self.readers)
-        .await?;
-        Ok(found.map(Timestamp::from_millis))
+        let found = self.link_of(tenant, connection, kind, id).await?;
+        Ok(found.map(|(_, made_at)| Timestamp::from_millis(made_at)))
     }
 
     /// A contact's newest timeline entries, JSON, newest first.
