@@ -126,6 +126,7 @@ macro_rules! export_plugin {
         const _: () = {
             $crate::__export_one!($plugin descriptor);
             $($crate::__export_one!($plugin $interface);)+
+            $crate::__export_warm!($plugin $($interface)+);
         };
         const _: () = {
             $crate::__check_one!($plugin descriptor);
@@ -146,10 +147,25 @@ macro_rules! __export_one {
     ($plugin:ident reaction) => {
         $crate::__bindings::reaction::export!($plugin with_types_in $crate::__bindings::reaction);
     };
-    ($plugin:ident warm) => {
+    ($plugin:ident $other:ident) => {};
+}
+
+/// Every plugin is warmed: an author's own `warm`, or else room in its memory only.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_warm {
+    ($plugin:ident warm $($rest:ident)*) => {
         $crate::__bindings::warm::export!($plugin with_types_in $crate::__bindings::warm);
     };
-    ($plugin:ident $other:ident) => {};
+    ($plugin:ident $first:ident $($rest:ident)*) => {
+        $crate::__export_warm!($plugin $($rest)*);
+    };
+    ($plugin:ident) => {
+        const _: () = {
+            use $crate::__private::NothingToWarm;
+            $crate::__bindings::warm::export!(NothingToWarm with_types_in $crate::__bindings::warm);
+        };
+    };
 }
 
 #[doc(hidden)]

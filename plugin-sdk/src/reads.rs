@@ -4,12 +4,13 @@
 
 use crate::Object;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 struct Fake {
     objects: BTreeMap<String, Vec<Object>>,
     ids: BTreeMap<String, String>,
+    denied: BTreeSet<String>,
     #[cfg(not(target_family = "wasm"))]
     state: BTreeMap<String, Vec<u8>>,
 }
@@ -26,9 +27,22 @@ pub(crate) fn answer_id(key: &str, id: &str) {
     FAKE.with_borrow_mut(|fake| fake.ids.insert(key.to_owned(), id.to_owned()));
 }
 
+pub(crate) fn deny(capability: &str) {
+    FAKE.with_borrow_mut(|fake| fake.denied.insert(capability.to_owned()));
+}
+
 #[cfg(not(target_family = "wasm"))]
-fn known(key: &str) -> Vec<Object> {
-    FAKE.with_borrow(|fake| fake.objects.get(key).cloned().unwrap_or_default())
+fn granted(capability: &str) -> Result<(), crate::ReadError> {
+    FAKE.with_borrow(|fake| match fake.denied.get(capability) {
+        Some(denied) => Err(crate::ReadError::Denied(denied.clone())),
+        None => Ok(()),
+    })
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn known(capability: &str, parts: &[&str]) -> Result<Vec<Object>, crate::ReadError> {
+    granted(capability)?;
+    Ok(FAKE.with_borrow(|fake| fake.objects.get(&parts.join(" ")).cloned().unwrap_or_default()))
 }
 
 /// Reads from GHL.
@@ -39,7 +53,7 @@ pub mod crm {
     use crate::__bindings::imports::mapwright::plugin::crm as host;
 
     macro_rules! reads {
-        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> one;)*) => {$(
+        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> one if $capability:literal;)*) => {$(
             $(#[$doc])*
             ///
             /// # Errors
@@ -48,10 +62,10 @@ pub mod crm {
                 #[cfg(target_family = "wasm")]
                 return host::$name($($argument),+);
                 #[cfg(not(target_family = "wasm"))]
-                Ok(super::known(&[stringify!($name), $($argument),+].join(" ")).into_iter().next())
+                Ok(super::known($capability, &[stringify!($name), $($argument),+])?.into_iter().next())
             }
         )*};
-        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> all;)*) => {$(
+        ($($(#[$doc:meta])* $name:ident($($argument:ident),+) -> all if $capability:literal;)*) => {$(
             $(#[$doc])*
             ///
             /// # Errors
@@ -60,28 +74,28 @@ pub mod crm {
                 #[cfg(target_family = "wasm")]
                 return host::$name($($argument),+);
                 #[cfg(not(target_family = "wasm"))]
-                Ok(super::known(&[stringify!($name), $($argument),+].join(" ")))
+                super::known($capability, &[stringify!($name), $($argument),+])
             }
         )*};
     }
 
     reads! {
         /// A contact.
-        contact(id) -> one;
+        contact(id) -> one if "crm.contacts.read";
         /// One task of a contact.
-        task(contact, id) -> one;
+        task(contact, id) -> one if "crm.tasks.read";
         /// One note of a contact.
-        note(contact, id) -> one;
+        note(contact, id) -> one if "crm.notes.read";
     }
     reads! {
         /// The contacts of a business.
-        business_contacts(business) -> all;
+        business_contacts(business) -> all if "crm.contacts.read";
         /// A contact's tasks.
-        tasks(contact) -> all;
+        tasks(contact) -> all if "crm.tasks.read";
         /// A contact's notes.
-        notes(contact) -> all;
+        notes(contact) -> all if "crm.notes.read";
         /// A contact's appointments.
-        appointments(contact) -> all;
+        appointments(contact) -> all if "crm.appointments.read";
     }
 
     /// Contacts whose e-mail or else phone is this.
@@ -92,7 +106,7 @@ pub mod crm {
         #[cfg(target_family = "wasm")]
         return host::find_contacts(email, phone);
         #[cfg(not(target_family = "wasm"))]
-        Ok(super::known(&["find_contacts", email.unwrap_or("-"), phone.unwrap_or("-")].join(" ")))
+        super::known("crm.contacts.read", &["find_contacts", email.unwrap_or("-"), phone.unwrap_or("-")])
     }
 }
 
@@ -110,7 +124,7 @@ pub mod rankr {
         #[cfg(target_family = "wasm")]
         return host::record_of(kind, id);
         #[cfg(not(target_family = "wasm"))]
-        Ok(super::known(&format!("record {} {id}", word(kind))).into_iter().next().map(|object| Record {
+        Ok(super::known("rankr.read", &["record", word(kind), id])?.into_iter().next().map(|object| Record {
             kind,
             id: id.to_owned(),
             fields: object.fields,
@@ -125,7 +139,7 @@ pub mod rankr {
         #[cfg(target_family = "wasm")]
         return host::rankr_id(kind, ghl_id);
         #[cfg(not(target_family = "wasm"))]
-        Ok(id(&format!("rankr-id {} {ghl_id}", word(kind))))
+        id(&["rankr-id", word(kind), ghl_id])
     }
 
     /// GHL's id of what Rankr calls by that id.
@@ -136,7 +150,7 @@ pub mod rankr {
         #[cfg(target_family = "wasm")]
         return host::ghl_id(kind, rankr_id);
         #[cfg(not(target_family = "wasm"))]
-        Ok(id(&format!("ghl-id {} {rankr_id}", word(kind))))
+        id(&["ghl-id", word(kind), rankr_id])
     }
 
     /// The newest timeline entries of the event's contact, newest first, as JSON texts; at most 100.
@@ -149,13 +163,14 @@ pub mod rankr {
         #[cfg(not(target_family = "wasm"))]
         {
             let _no_timeline_natively = limit;
-            Ok(Vec::new())
+            super::granted("rankr.read").map(|()| Vec::new())
         }
     }
 
     #[cfg(not(target_family = "wasm"))]
-    fn id(key: &str) -> Option<String> {
-        super::FAKE.with_borrow(|fake| fake.ids.get(key).cloned())
+    fn id(parts: &[&str]) -> Result<Option<String>, ReadError> {
+        super::granted("rankr.read")?;
+        Ok(super::FAKE.with_borrow(|fake| fake.ids.get(&parts.join(" ")).cloned()))
     }
 
     #[cfg(not(target_family = "wasm"))]

@@ -31,6 +31,11 @@ pub fn answer_id(key: &str, id: &str) {
     crate::reads::answer_id(key, id);
 }
 
+/// Denies this thread's reads that need the capability, such as `crm.tasks.read`, as where nobody granted it.
+pub fn deny(capability: &str) {
+    crate::reads::deny(capability);
+}
+
 /// The configuration as a run would get it, or the mistakes that `prepare` would answer.
 ///
 /// # Errors
