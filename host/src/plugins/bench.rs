@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::run::{ObjectInput, RunContext, RunInput};
 use super::runtime::{LoadedVersion, Runtime};
 use super::state::{Moment, RunState};
-use crate::domain::{Cause, Fields, ObjectKind, Timestamp, Value};
+use crate::domain::{Cause, Fields, ObjectKind, Timestamp};
 use std::time::Duration;
 use wasmtime::Store;
 
@@ -39,7 +39,7 @@ impl Runtime {
         prepared: &[u8],
         rounds: usize,
     ) -> Result<PluginBench, RunFailure> {
-        let fields = contact();
+        let fields = contact()?;
         let limits = Limits::default();
         let input = input(&fields, prepared);
         let event = event_to_wit(&input);
@@ -114,36 +114,9 @@ fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> RunInput<'a> {
     }
 }
 
-/// A contact of 25 fields.
-fn contact() -> Fields {
-    let texts = [
-        ("address1", "1 Example Street"),
-        ("assignedTo", "user0000000000000001"),
-        ("city", "Springfield"),
-        ("companyName", "Example Works"),
-        ("country", "US"),
-        ("customFields.cf1", "blue"),
-        ("customFields.cf2", "42"),
-        ("customFields.cf3", "yes"),
-        ("dateAdded", "2026-01-01T00:00:00.000Z"),
-        ("dateOfBirth", "1990-09-25T00:00:00.000Z"),
-        ("email", "Ada.Example@example.com"),
-        ("firstName", "Ada"),
-        ("gender", "female"),
-        ("lastName", "Example"),
-        ("name", "Ada Example"),
-        ("phone", "+1 555-0100"),
-        ("phoneLabel", "mobile"),
-        ("postalCode", "12345"),
-        ("source", "front desk"),
-        ("state", "NY"),
-        ("timezone", "America/New_York"),
-        ("type", "lead"),
-        ("website", "https://example.com"),
-    ];
-    let mut fields: Fields =
-        texts.into_iter().map(|(name, text)| (name.to_owned(), Value::Text(text.to_owned()))).collect();
-    fields.insert("dnd".to_owned(), Value::Boolean(false));
-    fields.insert("tags".to_owned(), Value::List(vec!["new".to_owned(), "vip".to_owned()]));
-    fields
+/// The contact of 25 fields that the plugin's native example maps too.
+const CONTACT: &str = include_str!("../../../plugins/contact-profile/fixtures/contact.json");
+
+fn contact() -> Result<Fields, RunFailure> {
+    serde_json::from_str(CONTACT).map_err(|error| RunFailure::Host(format!("the bench's contact: {error}")))
 }

@@ -239,7 +239,7 @@ fn date_only(text: &str) -> String {
 mod tests {
     use super::*;
     use mapwright_sdk::ObjectKind;
-    use mapwright_sdk::testing::{answer_objects, contact_event, event, prepared};
+    use mapwright_sdk::testing::{answer_objects, contact_event, deny, event, prepared};
 
     fn map(event: &Event) -> Mapped {
         ContactProfile::map(event, None, &Config::default()).unwrap()
@@ -271,6 +271,14 @@ mod tests {
         let mapped = map(&contact_event("ContactUpdate").with("city", Value::Null).with("website", "  "));
         assert_eq!(mapped.get("city"), Some(&Value::Null));
         assert_eq!(mapped.get("website"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_left_alone() {
+        deny("crm.tasks.read");
+        let mapped = map(&contact_event("ContactUpdate").with("city", "Springfield"));
+        assert_eq!(mapped.get("open_tasks"), None);
+        assert_eq!(mapped.get("last_note_at"), Some(&Value::Null));
     }
 
     #[test]

@@ -53,7 +53,15 @@ pub(super) async fn run(args: PluginArgs) -> anyhow::Result<()> {
     let native = if package.description.name == "contact-profile" && source().is_dir() {
         let native = native()?;
         let same = (native.fields_in, native.fields_out) == (bench.fields_in, bench.fields_out);
-        ensure!(same, "the native function maps other fields than the plugin: rebuild {}", file.display());
+        ensure!(
+            same,
+            "the native function makes {} fields of {}, the plugin {} of {}: rebuild {}",
+            native.fields_out,
+            native.fields_in,
+            bench.fields_out,
+            bench.fields_in,
+            file.display()
+        );
         Some(native.nanos / 1000.0)
     } else {
         None
