@@ -7,6 +7,7 @@ pub mod effect;
 pub mod event;
 pub mod event_type;
 pub mod ids;
+pub mod provenance;
 pub mod read;
 pub mod rerun;
 pub mod time;
@@ -20,6 +21,7 @@ pub use ids::{
     ActivationId, AgencyId, AppId, AssignmentId, AuthorizationId, CompanyId, ConnectionId, GhlId, KeyId,
     Lane, LocationId, PluginName, RankrId, RunId, Sequence, TenantId, TokenOwner, VersionId, dedupe_key,
 };
+pub use provenance::{Provenance, Provenances, read_provenances, store_provenances};
 pub use read::{Answers, ReadAnswer, ReadObject, ReadRequest, StateWrite};
 pub use rerun::RerunKind;
 pub use time::{Clock, ClockRate, Timestamp};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 /// The value of one field. Untagged in JSON, so that people and programs read plain values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+// Read as JSON first: untagged reading makes an error of each case that does not fit before it finds the one that does.
+#[serde(untagged, from = "serde_json::Value")]
 pub enum Value {
     /// The field is known to be empty.
     Null,

@@ -1,28 +1,16 @@
 //! A mapping's output into its record: null clears, an unnamed field is kept, each change keeps its provenance.
 
-use crate::domain::{Fields, Sequence, Timestamp, Value, VersionId};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// Where a record's field comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Provenance {
-    /// The event that last changed it.
-    pub(super) event: Sequence,
-    /// The plugin version that mapped it.
-    pub(super) version: VersionId,
-    /// The event's source time.
-    pub(super) source_time: Timestamp,
-    /// The value before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) previous: Option<Value>,
-}
+use crate::domain::{
+    Fields, Provenance, Provenances, Sequence, Timestamp, Value, VersionId, read_provenances,
+    store_provenances,
+};
+use serde::Serialize;
 
 /// Rankr's copy of an object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Record {
     pub(super) fields: Fields,
-    pub(super) provenance: BTreeMap<String, Provenance>,
+    pub(super) provenance: Provenances,
     pub(super) deleted_at: Option<Timestamp>,
 }
 
@@ -45,9 +33,14 @@ impl Record {
     ) -> Result<Self, serde_json::Error> {
         Ok(Self {
             fields: serde_json::from_str(fields)?,
-            provenance: serde_json::from_str(provenance)?,
+            provenance: read_provenances(provenance)?,
             deleted_at,
         })
+    }
+
+    /// The texts to store: fields and provenance.
+    pub(super) fn to_stored(&self) -> Result<(String, String), serde_json::Error> {
+        Ok((serde_json::to_string(&self.fields)?, store_provenances(&self.provenance)?))
     }
 
     /// Takes over the fields of an event that is run again, but for those that a newer event has changed meanwhile.

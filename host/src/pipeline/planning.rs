@@ -264,12 +264,13 @@ impl Journey<'_> {
             fields.insert("contact_id".to_owned(), Value::Text(contact.id.as_str().to_owned()));
         }
         newest.merge(&mut record, fields, &active.version);
+        let (fields, provenance) = record.to_stored().map_err(corrupt)?;
         commit.records.push(RecordRow {
             tenant: newest.event.tenant.clone(),
             kind,
             id,
-            fields: serde_json::to_string(&record.fields).map_err(corrupt)?,
-            provenance: serde_json::to_string(&record.provenance).map_err(corrupt)?,
+            fields,
+            provenance,
             at: self.now,
             deleted_at: record.deleted_at,
         });

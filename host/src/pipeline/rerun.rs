@@ -5,7 +5,7 @@ use super::mirror::Change;
 use super::payload::Payload;
 use super::rounds::Interface;
 use crate::domain::{
-    AssignmentId, Fields, GhlId, ObjectKind, ObjectRef, RerunKind, Sequence, Timestamp, Value,
+    AssignmentId, Fields, GhlId, ObjectKind, ObjectRef, Provenances, RerunKind, Sequence, Timestamp, Value,
 };
 use crate::store::{Original, PriorEffect, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -194,11 +194,7 @@ impl Rerun {
     }
 
     /// A record as the event found it: what it changed is undone.
-    pub(super) fn before(
-        &self,
-        fields: &Fields,
-        provenance: &BTreeMap<String, super::merge::Provenance>,
-    ) -> Fields {
+    pub(super) fn before(&self, fields: &Fields, provenance: &Provenances) -> Fields {
         let mut before = fields.clone();
         for (name, known) in provenance.iter().filter(|(_, known)| known.event == self.request.event) {
             match &known.previous {

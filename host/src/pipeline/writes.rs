@@ -86,15 +86,14 @@ impl Journey<'_> {
                 commit.links.push(self.link(newest, kind, &working, ghl_id));
             }
             if working.touched {
-                let json = |error| StoreError::corrupt("record", &error);
+                let (fields, provenance) =
+                    working.record.to_stored().map_err(|error| StoreError::corrupt("record", &error))?;
                 commit.records.push(RecordRow {
                     tenant: newest.event.tenant.clone(),
                     kind,
                     id: working.id,
-                    fields: serde_json::to_string(&working.record.fields)
-                        .map_err(|error: serde_json::Error| json(error))?,
-                    provenance: serde_json::to_string(&working.record.provenance)
-                        .map_err(|error: serde_json::Error| json(error))?,
+                    fields,
+                    provenance,
                     at: self.now,
                     deleted_at: working.record.deleted_at,
                 });

@@ -110,7 +110,7 @@ pub struct RecordRow {
     pub id: RankrId,
     /// Its fields, JSON.
     pub fields: String,
-    /// Its fields' provenance, JSON.
+    /// Its fields' provenance, as `domain::provenance` stores it.
     pub provenance: String,
     /// When.
     pub at: Timestamp,

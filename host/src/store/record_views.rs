@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use super::{Row, Store, StoreError};
-use crate::domain::{ObjectKind, TenantId, Timestamp};
+use crate::domain::{ObjectKind, Provenances, TenantId, Timestamp, read_provenances};
 use serde::Serialize;
 use sqlx::Row as _;
 
@@ -22,7 +22,8 @@ pub struct RecordListing {
     /// Its fields by name.
     pub fields: serde_json::Value,
     /// For each field: event, version, source time and previous value.
-    pub provenance: serde_json::Value,
+    #[schema(value_type = Object)]
+    pub provenance: Provenances,
     /// When it last changed, RFC 3339.
     pub updated_at: String,
     /// When its object was deleted, RFC 3339.
@@ -130,7 +131,8 @@ fn record(row: &Row) -> Result<RecordListing, StoreError> {
         connection: row.try_get(3)?,
         ghl_id: row.try_get(4)?,
         fields: parse(row.try_get(5)?)?,
-        provenance: parse(row.try_get(6)?)?,
+        provenance: read_provenances(row.try_get(6)?)
+            .map_err(|error| StoreError::corrupt("record", &error))?,
         updated_at: Timestamp::from_millis(updated_at).to_rfc3339(),
         deleted_at: row.try_get::<Option<i64>, _>(8)?.map(|at| Timestamp::from_millis(at).to_rfc3339()),
         place: (updated_at, row.try_get(9)?),

@@ -164,7 +164,7 @@ impl World {
                 kind: ObjectKind::Contact,
                 id: rankr_id,
                 fields: record.to_string(),
-                provenance: "{}".to_owned(),
+                provenance: r#"{"origins":[],"fields":{}}"#.to_owned(),
                 at: now,
                 deleted_at: None,
             });
