@@ -4,6 +4,7 @@
 use super::commit::{
     self, EventCommit, EventEnd, EventRow, LinkRow, MirrorRow, RecordRow, RunRow, TimelineRow,
 };
+use super::moments::MomentRow;
 use super::{Connection, Row, Store, StoreError};
 use crate::domain::{
     AssignmentId, Clock, ConnectionId, GhlId, ObjectKind, RankrId, Sequence, TenantId, Timestamp, VersionId,
@@ -56,7 +57,7 @@ impl Store {
             "SELECT e.sequence, e.tenant, e.run_order, e.attempts, e.ended_at, r.assignment, r.version, r.interface, \
                 r.outcome, r.fuel, r.micros, r.ran_at, m.connection, m.kind, m.ghl_id, m.contact, m.fields, \
                 l.rankr_id, l.made_at, c.fields, c.provenance, c.updated_at, t.contact, t.at, t.entry, \
-                i.event_type = 'ContactCreate' \
+                i.event_type = 'ContactCreate', e.changed, i.source_time \
              FROM events e JOIN inbox i ON i.sequence = e.sequence JOIN runs r ON r.sequence = e.sequence \
              JOIN mirror m ON m.connection = i.connection AND m.kind = 'contact' \
                 AND m.ghl_id = substr(i.lane, instr(i.lane, ':') + 1) \
@@ -119,6 +120,7 @@ fn commit_of(row: &Row) -> Result<EventCommit, StoreError> {
     let connection = ConnectionId::from(text(12)?);
     let ghl_id = GhlId::from(text(14)?);
     let rankr_id = RankrId::from(text(17)?);
+    let contact = row.try_get::<Option<String>, _>(15)?.map(GhlId::from);
     let mut commit = EventCommit::default();
     commit.events.push(EventRow {
         sequence,
@@ -126,7 +128,7 @@ fn commit_of(row: &Row) -> Result<EventCommit, StoreError> {
         end: EventEnd::Done,
         run_order: row.try_get(2)?,
         attempts: row.try_get(3)?,
-        changed: None,
+        changed: row.try_get(26)?,
         at: at(4)?,
     });
     commit.runs.push(RunRow {
@@ -148,9 +150,17 @@ fn commit_of(row: &Row) -> Result<EventCommit, StoreError> {
         connection: connection.clone(),
         kind: ObjectKind::parse(&text(13)?),
         ghl_id: ghl_id.clone(),
-        contact: row.try_get::<Option<String>, _>(15)?.map(GhlId::from),
+        contact: contact.clone(),
         fields: text(16)?,
         deleted_at: None,
+    });
+    commit.moments.push(MomentRow {
+        tenant: tenant.clone(),
+        connection: connection.clone(),
+        kind: ObjectKind::Contact,
+        ghl_id: ghl_id.clone(),
+        contact,
+        at: Some(at(27)?),
     });
     commit.records.push(RecordRow {
         tenant: tenant.clone(),

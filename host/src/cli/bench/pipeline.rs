@@ -25,7 +25,7 @@ pub(in crate::cli) struct PipelineArgs {
     #[arg(long, default_value_t = 10_000)]
     contacts: usize,
     /// Turns of each side.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     turns: usize,
     /// Print one JSON object.
     #[arg(long)]
@@ -33,7 +33,7 @@ pub(in crate::cli) struct PipelineArgs {
 }
 
 /// Machine time between two looks at how far the pipeline is.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
 /// Machine time after which a pipeline that makes no progress is given up.
 const STUCK: Duration = Duration::from_secs(60);
 /// The counter of ended events.
