@@ -53,6 +53,9 @@ pub struct Store {
 /// checkpoint's random writes out of nearly every commit (measured: twice the rows a second of the default).
 const CHECKPOINT_PAGES: &str = "32000";
 
+/// Rows that a connection's thread reads ahead, so that a batch's rows are one wait and not one each.
+const ROW_BUFFER: usize = 512;
+
 impl Store {
     /// Opens the database in its folder, alone: makes it if needed, brings its tables up to date.
     ///
@@ -75,6 +78,7 @@ impl Store {
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
             .statement_cache_capacity(512)
+            .row_buffer_size(ROW_BUFFER)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("cache_size", "-65536")
             .pragma("temp_store", "memory")
@@ -85,6 +89,8 @@ impl Store {
         connection.ping().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers.max(1))
+            // A file does not hang up; to ask whether it did costs a way to the connection's thread and back.
+            .test_before_acquire(false)
             .connect_with(options.clone().read_only(true).create_if_missing(false))
             .await?;
         let writer = Writer::start(connection);

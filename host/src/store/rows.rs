@@ -4,7 +4,7 @@ use super::{Connection, Engine, StoreError};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type};
 
 /// Rows in one statement, largest first; any count is made of these.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 type Args = <Engine as sqlx::Database>::Arguments;
 

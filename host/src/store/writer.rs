@@ -30,7 +30,7 @@ enum Job {
     Close { reply: oneshot::Sender<()> },
 }
 
-/// The way to the writer task.
+/// The way to the writer.
 #[derive(Clone)]
 pub(super) struct WriterHandle {
     jobs: mpsc::Sender<Job>,
@@ -114,7 +114,7 @@ fn count_group(appends: usize, ends: usize, took: std::time::Duration) {
     }
 }
 
-/// The task's own state.
+/// The writer's own state.
 pub(super) struct Writer {
     connection: Connection,
     appended: watch::Sender<i64>,
@@ -122,12 +122,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task; it ends when it is closed or its last handle is dropped.
+    /// Starts it; it ends when it is closed or its last handle is dropped.
     pub(super) fn start(connection: Connection) -> WriterHandle {
         let (jobs, mut queue) = mpsc::channel(QUEUE);
         let (appended, following) = watch::channel(0);
         let mut writer = Self { connection, appended, clock: Clock::system() };
-        tokio::spawn(async move {
+        let writing = async move {
             let mut batch = Vec::with_capacity(BATCH);
             while queue.recv_many(&mut batch, BATCH).await > 0 {
                 if let Some(closed) = writer.write(std::mem::take(&mut batch)).await {
@@ -136,7 +136,11 @@ impl Writer {
                     return;
                 }
             }
-        });
+        };
+        // A thread of its own: a commit is some dozen statements, and on the workers' threads each of them would wait
+        // until a run gives its thread back.
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(writing));
         WriterHandle { jobs, appended: following }
     }
 
