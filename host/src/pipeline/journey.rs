@@ -16,7 +16,9 @@ use crate::domain::{
     Answers, AssignmentId, ConnectionId, Event, EventKind, GhlId, Lane, ObjectKind, ObjectRef, RankrId,
     ReadRequest, TenantId, Timestamp, Value,
 };
-use crate::store::{AnsweredRow, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError};
+use crate::store::{
+    AnsweredRow, Creating, EventCommit, LoadedContext, MirrorRow, ObjectKey, Store, StoreError,
+};
 use crate::tenants::{ActiveVersion, Breakers};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -148,7 +150,7 @@ impl Journey<'_> {
         let merged = if let Some(again) = &self.again {
             self.merged_again(newest, &again.change)?
         } else {
-            if let Some(until) = self.hold_for_create(newest).await? {
+            if let Some(until) = self.hold_for_create(newest) {
                 return Ok(Finished::Hold(until));
             }
             match self.merge(events, newest)? {
@@ -240,30 +242,29 @@ impl Journey<'_> {
     }
 
     /// An event about something new waits, a little, for a create of ours on the same contact: it may be what it tells of.
-    async fn hold_for_create(&self, newest: &Arrived) -> Result<Option<Timestamp>, StoreError> {
-        let Some(object) = &newest.payload.object else { return Ok(None) };
+    fn hold_for_create(&self, newest: &Arrived) -> Option<Timestamp> {
+        let object = newest.payload.object.as_ref()?;
+        let context = self.context(&newest.event, object.kind, &object.id);
         if newest.payload.shape.change == EventKind::Delete
             || newest.rerun.is_some()
-            || self
-                .context(&newest.event, object.kind, &object.id)
-                .is_some_and(|known| known.mirror.is_some() || known.rankr_id.is_some())
+            || context.is_some_and(|known| known.mirror.is_some() || known.rankr_id.is_some())
         {
-            return Ok(None);
+            return None;
         }
         let since = if object.kind == ObjectKind::Contact {
             let text = |name: &str| newest.payload.fields.get(name).and_then(Value::as_text);
-            let (tenant, connection) = (&newest.event.tenant, &newest.event.connection);
-            self.store.contact_create_sending(tenant, connection, (text("email"), text("phone"))).await?
+            let (email, phone) = (text("email"), text("phone"));
+            let is_it = |creating: &&Creating| {
+                let same = email.zip(creating.email.as_deref());
+                same.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+                    || (phone.is_some() && phone == creating.phone.as_deref())
+            };
+            context?.creating.iter().filter(is_it).map(|creating| creating.since).min()
         } else {
-            newest
-                .payload
-                .contact
-                .as_ref()
-                .and_then(|contact| self.context(&newest.event, ObjectKind::Contact, contact))
-                .and_then(|context| context.making_since)
-        };
-        let held = since.is_some_and(|since| self.now.since(since) < LONGEST_HOLD);
-        Ok(held.then(|| self.now.plus(HOLD)))
+            let contact = newest.payload.contact.as_ref()?;
+            self.context(&newest.event, ObjectKind::Contact, contact)?.making_since
+        }?;
+        (self.now.since(since) < LONGEST_HOLD).then(|| self.now.plus(HOLD))
     }
 
     /// Declared reads of the versions that want the event, as far as they are not answered.

@@ -330,30 +330,6 @@ impl Store {
         .await?)
     }
 
-    /// When the oldest create of a contact with this e-mail or phone that is being sent now was begun.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn contact_create_sending(
-        &self,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-        (email, phone): (Option<&str>, Option<&str>),
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let at: Option<i64> = sqlx::query_scalar(
-            "SELECT min(sending_at) FROM effects WHERE state = 'sending' AND connection = $1 AND tenant = $2 \
-             AND op IN ('create_contact', 'upsert_contact') AND (lower(content -> 'fields' ->> 'email') = lower($3) \
-             OR content -> 'fields' ->> 'phone' = $4)",
-        )
-        .bind(connection.as_str().to_owned())
-        .bind(tenant.as_str().to_owned())
-        .bind(email.map(str::to_owned))
-        .bind(phone.map(str::to_owned))
-        .fetch_one(&self.readers)
-        .await?;
-        Ok(at.map(Timestamp::from_millis))
-    }
-
     /// Whether an effect of ours made this object.
     ///
     /// # Errors

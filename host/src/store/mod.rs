@@ -74,7 +74,7 @@ pub use outbox::{AnsweredRow, EffectMark, EffectStep, OpenEffect, SlimEffect};
 pub use plugins::{PluginSummary, VersionRow, VersionSummary};
 pub use polling::{DuePolling, Missing, PolledRow, PollingRow, PollingStep};
 pub use record_views::{LinkListing, RecordFilter, RecordListing, RecordPage};
-pub use records::{LoadedContext, ObjectKey};
+pub use records::{Creating, LoadedContext, ObjectKey};
 pub use reruns::{Original, PriorEffect, RerunEnd, RerunListing, RerunRow, ResolvedRow};
 pub use runs::RunListing;
 pub use story::{ConflictListing, FailureListing, ReadListing};

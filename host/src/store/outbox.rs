@@ -434,8 +434,8 @@ fn whole(row: &Row) -> Result<OpenEffect, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EffectClass;
-    use crate::store::{EffectRow, EventCommit, StoreSettings};
+    use crate::domain::{EffectClass, ObjectKind};
+    use crate::store::{EffectRow, EventCommit, ObjectKey, StoreSettings};
 
     async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -535,6 +535,35 @@ mod tests {
         let failing = store.effect(1).await.unwrap().unwrap();
         assert_eq!(failing.attempts, 1);
         assert!(failing.first_sent_at.is_some() && failing.failing_since.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_contact_that_is_not_known_brings_along_the_contacts_that_are_being_made() {
+        let (_folder, store) = store().await;
+        let content = r#"{"fields": {"email": "Ada@example.com", "phone": "+1 555-0100"}}"#;
+        let create = EffectRow { op: "create_contact", content: content.to_owned(), ..planned("a", None) };
+        store.commit_event(EventCommit { effects: vec![create], ..EventCommit::default() }).await.unwrap();
+        let key = ObjectKey {
+            tenant: "t".into(),
+            connection: "c".into(),
+            kind: ObjectKind::Contact,
+            ghl_id: "contact1".into(),
+        };
+        let creating =
+            async || store.load_contexts(std::slice::from_ref(&key)).await.unwrap()[&key].creating.clone();
+        assert!(creating().await.is_empty());
+        store.commit_event(mark(1, OPEN_STATES, 0, EffectStep::Sending)).await.unwrap();
+        let made = creating().await;
+        assert_eq!(made.len(), 1);
+        assert_eq!(made[0].email.as_deref(), Some("Ada@example.com"));
+        assert_eq!(
+            (made[0].phone.as_deref(), made[0].since),
+            (Some("+1 555-0100"), Timestamp::from_millis(5))
+        );
+        let other = ObjectKey { tenant: "other".into(), ..key.clone() };
+        assert!(store.load_contexts(std::slice::from_ref(&other)).await.unwrap()[&other].creating.is_empty());
+        store.commit_event(mark(1, OPEN_STATES, 1, ended("done"))).await.unwrap();
+        assert!(creating().await.is_empty());
     }
 
     #[tokio::test]

@@ -29,15 +29,33 @@ pub struct LoadedContext {
     pub answered: Option<String>,
     /// Since when something is being made on this contact by one of our writes.
     pub making_since: Option<Timestamp>,
+    /// Of a contact that is not known: the contacts that our writes are making on its connection.
+    pub creating: Vec<Creating>,
     /// Rankr's id, if it is linked.
     pub rankr_id: Option<RankrId>,
     /// The record's fields and provenance, JSON, and when it was deleted.
     pub record: Option<(String, String, Option<Timestamp>)>,
 }
 
+/// A contact that is being made by one of our writes.
+#[derive(Clone, Debug)]
+pub struct Creating {
+    /// Its e-mail.
+    pub email: Option<String>,
+    /// Its phone.
+    pub phone: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is being made is read in the snapshot that the links are read in: a create that has ended is linked there.
 const CONTEXT: &str = "SELECT k.key, m.fields, m.deleted_at, m.answered, l.rankr_id, r.fields, r.provenance, r.deleted_at, \
     m.contact, CASE k.value ->> 2 WHEN 'contact' THEN (SELECT min(e.sending_at) FROM effects e WHERE e.state = 'sending' \
-        AND e.connection = k.value ->> 1 AND e.contact = k.value ->> 3 AND e.makes = 1) END \
+        AND e.connection = k.value ->> 1 AND e.contact = k.value ->> 3 AND e.makes = 1) END, \
+    CASE WHEN k.value ->> 2 = 'contact' AND m.fields IS NULL AND l.rankr_id IS NULL THEN (SELECT json_group_array(\
+        json_array(e.content -> 'fields' ->> 'email', e.content -> 'fields' ->> 'phone', e.sending_at)) FROM effects e \
+        WHERE e.state = 'sending' AND e.connection = k.value ->> 1 AND e.tenant = k.value ->> 0 \
+        AND e.op IN ('create_contact', 'upsert_contact')) END \
     FROM json_each($1) k \
     LEFT JOIN mirror m ON m.connection = k.value ->> 1 AND m.kind = k.value ->> 2 AND m.ghl_id = k.value ->> 3 \
     LEFT JOIN links l ON l.tenant = k.value ->> 0 AND l.kind = k.value ->> 2 AND l.connection = k.value ->> 1 \
@@ -77,6 +95,7 @@ impl Store {
                 mirror: mirror_fields.map(|fields| (fields, mirror_deleted.map(Timestamp::from_millis))),
                 contact: row.try_get::<Option<String>, _>(8)?.map(GhlId::from),
                 answered: row.try_get(3)?,
+                creating: creating(row.try_get(10)?)?,
                 making_since: row.try_get::<Option<i64>, _>(9)?.map(Timestamp::from_millis),
                 rankr_id: row.try_get::<Option<String>, _>(4)?.map(RankrId::from),
                 record: record_fields.zip(provenance).map(|(fields, provenance)| {
@@ -87,4 +106,12 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+fn creating(json: Option<&str>) -> Result<Vec<Creating>, StoreError> {
+    let Some(json) = json.filter(|json| *json != "[]") else { return Ok(Vec::new()) };
+    let all: Vec<(Option<String>, Option<String>, i64)> =
+        serde_json::from_str(json).map_err(|error| StoreError::corrupt("effect", &error))?;
+    let creating = |(email, phone, since)| Creating { email, phone, since: Timestamp::from_millis(since) };
+    Ok(all.into_iter().map(creating).collect())
 }
