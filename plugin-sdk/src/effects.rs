@@ -63,6 +63,12 @@ impl Effects {
         self.0.is_empty()
     }
 
+    /// The action under a key of the author's.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Action> {
+        self.0.iter().find(|effect| effect.key.as_deref() == Some(key)).map(|effect| &effect.action)
+    }
+
     /// All actions, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.0.iter().map(|effect| &effect.action)

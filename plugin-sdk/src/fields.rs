@@ -86,6 +86,13 @@ pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Value> {
         .map(|field| &field.value)
 }
 
+/// The texts of the one that are not among those of the other.
+fn difference<'v>(one: Option<&'v Value>, other: Option<&'v Value>) -> Vec<&'v str> {
+    let texts = |value: Option<&'v Value>| value.and_then(Value::as_texts).unwrap_or_default();
+    let other = texts(other);
+    texts(one).into_iter().filter(|text| !other.contains(text)).collect()
+}
+
 impl Object {
     /// A field's value; `None` while the host does not know it, [`Value::Null`] when it is known to be empty.
     #[must_use]
@@ -99,10 +106,36 @@ impl Object {
         self.get(name)?.as_text()
     }
 
-    /// Whether this event changed the field, and not only by repeating our own last write.
+    /// Whether this event changed the field, and not only by repeating what the host itself, for whichever plugin, last
+    /// wrote to GHL. The list [`changed`](Self#structfield.changed) holds those repetitions too.
     #[must_use]
     pub fn changed(&self, name: &str) -> bool {
         self.changed.iter().any(|it| it == name) && !self.echo.iter().any(|it| it == name)
+    }
+
+    /// What a field was before this event changed it; `None` when it did not change it, or the host did not know it.
+    #[must_use]
+    pub fn previous(&self, name: &str) -> Option<&Value> {
+        find(&self.previous, name)
+    }
+
+    /// The texts that a list field, such as `tags`, has by this event and had not before. Nothing of what the host itself
+    /// wrote; everything, when the host had not known the field.
+    #[must_use]
+    pub fn gained(&self, name: &str) -> Vec<&str> {
+        if !self.changed(name) {
+            return Vec::new();
+        }
+        difference(self.get(name), self.previous(name))
+    }
+
+    /// The texts that a list field had before this event and has no more; nothing of what the host itself wrote.
+    #[must_use]
+    pub fn lost(&self, name: &str) -> Vec<&str> {
+        if !self.changed(name) {
+            return Vec::new();
+        }
+        difference(self.previous(name), self.get(name))
     }
 
     /// A contact's custom field by its id, whose name here is `customFields.ID`.

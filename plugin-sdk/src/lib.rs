@@ -77,12 +77,14 @@
 //! performs each once. [`crm`], [`rankr`] and [`state`] read; what GHL is asked is fetched by the host, which then runs
 //! the plugin again from the start, so a run must give the same result for the same answers.
 //!
-//! The crate's `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]`, `serde` with `derive` and `schemars`.
 //! `mapwright plugin build` makes the `.wasm`, `mapwright plugin check` says whether a host would take it.
+//!
+//! **Read [`guide`] next**: a `Cargo.toml` to copy, event types, fields, capabilities, what keys and state mean, tests.
 //!
 //! # What is built once
 //! A run gets a fresh instance, so a parser or a table would be built anew each time. Implement [`Warm`] and name `warm`
-//! in `export_plugin!`: what it leaves in memory is there in every run.
+//! in `export_plugin!`: what it leaves in memory is there in every run. (Every plugin is warmed, if only to give its
+//! memory room, so that runs needn't ask for more.)
 //!
 //! # What a run may use
 //! 200 million units of fuel (about 50 ms), 32 MiB of memory, 1 MiB of output, 64 log lines. A run that passes a
@@ -91,6 +93,7 @@
 mod config;
 mod effects;
 mod fields;
+pub mod guide;
 mod mapping;
 mod plugin;
 mod reads;

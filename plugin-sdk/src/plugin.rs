@@ -15,12 +15,12 @@ pub trait Plugin {
     const VERSION: &'static str;
     /// One sentence for the person who chooses plugins.
     const SUMMARY: &'static str;
-    /// Event types it wants, such as `ContactUpdate`; `*` is every type.
+    /// Event types it wants, such as `ContactUpdate`; `*` is every type. They are listed in the [`guide`](crate::guide#events).
     const EVENTS: &'static [&'static str];
     /// Reads it always needs, made before the run where they are granted: `crm.contact`, `crm.tasks`, `crm.notes`,
     /// `crm.appointments`, `crm.business-contacts`, each of the event's contact.
     const READS: &'static [&'static str] = &[];
-    /// Capabilities it asks for.
+    /// Capabilities it asks for; they are listed in the [`guide`](crate::guide#capabilities).
     const CAPABILITIES: &'static [Capability] = &[];
     /// The number of its state's layout; a new number starts with empty state.
     const STATE_SCHEMA: u32 = 1;

@@ -201,7 +201,7 @@ pub mod state {
         #[cfg(target_family = "wasm")]
         return host::get(scope, key);
         #[cfg(not(target_family = "wasm"))]
-        Ok(super::FAKE.with_borrow(|fake| fake.state.get(&place(scope, key)).cloned()))
+        granted(scope).map(|()| super::FAKE.with_borrow(|fake| fake.state.get(&place(scope, key)).cloned()))
     }
 
     /// Sets a key's value (at most 64 KiB), or removes it.
@@ -212,13 +212,21 @@ pub mod state {
         #[cfg(target_family = "wasm")]
         return host::set(scope, key, value);
         #[cfg(not(target_family = "wasm"))]
-        super::FAKE.with_borrow_mut(|fake| {
-            match value {
-                Some(value) => fake.state.insert(place(scope, key), value.to_vec()),
-                None => fake.state.remove(&place(scope, key)),
-            };
-            Ok(())
+        granted(scope).map(|()| {
+            super::FAKE.with_borrow_mut(|fake| match value {
+                Some(value) => drop(fake.state.insert(place(scope, key), value.to_vec())),
+                None => drop(fake.state.remove(&place(scope, key))),
+            });
         })
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn granted(scope: Scope) -> Result<(), StateError> {
+        let capability = match scope {
+            Scope::Contact => "state.contact",
+            Scope::Tenant => "state.tenant",
+        };
+        super::granted(capability).map_err(|_denied| StateError::Denied(capability.to_owned()))
     }
 
     #[cfg(not(target_family = "wasm"))]

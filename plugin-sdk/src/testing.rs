@@ -31,7 +31,8 @@ pub fn answer_id(key: &str, id: &str) {
     crate::reads::answer_id(key, id);
 }
 
-/// Denies this thread's reads that need the capability, such as `crm.tasks.read`, as where nobody granted it.
+/// Denies this thread's reads and state that need the capability, such as `crm.tasks.read` or `state.contact`, as where
+/// nobody granted it.
 pub fn deny(capability: &str) {
     crate::reads::deny(capability);
 }
@@ -67,6 +68,7 @@ pub fn event(event_type: &str, kind: ObjectKind) -> Event {
             deleted: false,
             fields: Vec::new(),
             changed: Vec::new(),
+            previous: Vec::new(),
             echo: Vec::new(),
         }),
         raw: "{}".to_owned(),
@@ -81,9 +83,37 @@ impl Event {
             object.fields.retain(|field| field.name != name);
             object.fields.push(Field { name: name.to_owned(), value: value.into() });
             object.fields.sort_by(|a, b| a.name.cmp(&b.name));
-            object.changed.push(name.to_owned());
-            object.changed.sort();
+            put(&mut object.changed, name);
         }
         self
+    }
+
+    /// The same event before which the field was that: changed by it.
+    #[must_use]
+    pub fn was(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Some(object) = &mut self.object {
+            object.previous.retain(|field| field.name != name);
+            object.previous.push(Field { name: name.to_owned(), value: value.into() });
+            object.previous.sort_by(|a, b| a.name.cmp(&b.name));
+            put(&mut object.changed, name);
+        }
+        self
+    }
+
+    /// The same event whose object has this field too, known before and not changed by it.
+    #[must_use]
+    pub fn unchanged(self, name: &str, value: impl Into<Value>) -> Self {
+        let mut event = self.with(name, value);
+        if let Some(object) = &mut event.object {
+            object.changed.retain(|it| it != name);
+        }
+        event
+    }
+}
+
+fn put(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|it| it == name) {
+        names.push(name.to_owned());
+        names.sort();
     }
 }

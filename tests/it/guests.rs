@@ -57,6 +57,7 @@ impl<'a> Call<'a> {
             deleted: false,
             fields,
             changed: Vec::new(),
+            previous: Vec::new(),
             echo: Vec::new(),
         };
         RunInput {

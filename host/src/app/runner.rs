@@ -99,6 +99,7 @@ fn input<'a>(call: &'a PluginCall<'a>) -> RunInput<'a> {
             deleted: state.deleted,
             fields: state.fields,
             changed: state.changed.clone(),
+            previous: state.previous.clone(),
             echo: state.echo.clone(),
         }),
         raw: &call.event.body,

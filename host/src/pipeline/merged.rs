@@ -9,7 +9,7 @@ use crate::domain::{
     EventKind, Fields, GhlId, OWN_DELETION, ObjectKind, ObjectRef, ReadRequest, Sequence, Timestamp, Value,
 };
 use crate::store::StoreError;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The object after all events of the run.
 pub(super) struct MergedObject<'a> {
@@ -36,6 +36,15 @@ impl MergedObject<'_> {
     /// Names of the changed fields, sorted.
     pub(super) fn changed(&self) -> BTreeSet<&str> {
         self.changes.iter().flat_map(|change| change.changed.keys().map(String::as_str)).collect()
+    }
+
+    /// What the changed fields were before the first event that changed them, as far as they were known.
+    pub(super) fn previous(&self) -> BTreeMap<&str, &Value> {
+        let mut previous = BTreeMap::new();
+        for (name, before) in self.changes.iter().flat_map(|change| &change.changed) {
+            previous.entry(name.as_str()).or_insert(before.as_ref());
+        }
+        previous.into_iter().filter_map(|(name, before)| Some((name, before?))).collect()
     }
 
     /// Whether anything is left for a reaction: a happening, a deletion by others, a change that is no echo.

@@ -129,6 +129,7 @@ impl Journey<'_> {
                 deleted: merged.deleted,
                 fields: &merged.fields,
                 changed: merged.changed().into_iter().collect(),
+                previous: merged.previous().into_iter().collect(),
                 echo: merged.echo.iter().map(String::as_str).collect(),
             }),
             before: None,

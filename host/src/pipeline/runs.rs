@@ -1,7 +1,7 @@
 //! The port through which a journey calls plugins, so that it can be tested without WebAssembly.
 
 use crate::domain::{
-    Answers, Effect, Event, Fields, ObjectKind, ObjectRef, RankrId, ReadRequest, StateWrite, Timestamp,
+    Answers, Effect, Event, Fields, ObjectKind, ObjectRef, RankrId, ReadRequest, StateWrite, Timestamp, Value,
 };
 use crate::tenants::ActiveVersion;
 use std::future::Future;
@@ -44,6 +44,8 @@ pub struct ObjectState<'a> {
     pub fields: &'a Fields,
     /// Names of the fields this event changed.
     pub changed: Vec<&'a str>,
+    /// What those were before, as far as they were known, sorted.
+    pub previous: Vec<(&'a str, &'a Value)>,
     /// Those that only repeat what GHL answered to our last write.
     pub echo: Vec<&'a str>,
 }

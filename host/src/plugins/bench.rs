@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::run::{ObjectInput, RunContext, RunInput};
 use super::runtime::{LoadedVersion, Runtime};
 use super::state::{Moment, RunState};
-use crate::domain::{Cause, Fields, ObjectKind, Timestamp};
+use crate::domain::{Cause, Fields, ObjectKind, Timestamp, Value};
 use std::time::Duration;
 use wasmtime::Store;
 
@@ -104,6 +104,7 @@ fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> RunInput<'a> {
             deleted: false,
             fields,
             changed: vec!["city"],
+            previous: vec![("city", &PREVIOUS)],
             echo: Vec::new(),
         }),
         raw: "{}",
@@ -116,6 +117,9 @@ fn input<'a>(fields: &'a Fields, prepared: &'a [u8]) -> RunInput<'a> {
 
 /// The contact of 25 fields that the plugin's native example maps too.
 const CONTACT: &str = include_str!("../../../plugins/contact-profile/fixtures/contact.json");
+
+/// What it was before.
+const PREVIOUS: Value = Value::Null;
 
 fn contact() -> Result<Fields, RunFailure> {
     serde_json::from_str(CONTACT).map_err(|error| RunFailure::Host(format!("the bench's contact: {error}")))

@@ -1,7 +1,9 @@
 //! Runs: each in a fresh store and instance, under all limits, whatever it does.
 
 use super::bindings::types;
-use super::convert::{cause_to_wit, fields_from_wit, fields_to_wit, kind_from_wit, kind_to_wit};
+use super::convert::{
+    cause_to_wit, field_to_wit, fields_from_wit, fields_to_wit, kind_from_wit, kind_to_wit,
+};
 use super::describe::Description;
 use super::effects::effects_from_wit;
 use super::error::{ConfigFault, RunFailure};
@@ -221,6 +223,7 @@ pub(super) fn event_to_wit(input: &RunInput<'_>) -> types::Event {
             deleted: object.deleted,
             fields: fields_to_wit(object.fields),
             changed: owned(&object.changed),
+            previous: object.previous.iter().map(|(name, value)| field_to_wit(name, value)).collect(),
             echo: owned(&object.echo),
         }),
         raw: input.raw.to_owned(),

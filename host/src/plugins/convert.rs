@@ -18,10 +18,11 @@ pub(super) fn value_to_wit(value: &Value) -> types::Value {
 }
 
 pub(super) fn fields_to_wit(fields: &Fields) -> Vec<types::Field> {
-    fields
-        .iter()
-        .map(|(name, value)| types::Field { name: name.clone(), value: value_to_wit(value) })
-        .collect()
+    fields.iter().map(|(name, value)| field_to_wit(name, value)).collect()
+}
+
+pub(super) fn field_to_wit(name: &str, value: &Value) -> types::Field {
+    types::Field { name: name.to_owned(), value: value_to_wit(value) }
 }
 
 fn value_from_wit(name: &str, value: types::Value) -> Result<Value, RunFailure> {

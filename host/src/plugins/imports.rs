@@ -276,6 +276,7 @@ fn object_to_wit(object: &ReadObject) -> types::Object {
         deleted: false,
         fields: fields_to_wit(&object.fields),
         changed: Vec::new(),
+        previous: Vec::new(),
         echo: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! What goes into a run and what comes out of it.
 
 use super::error::RunFailure;
-use crate::domain::{Answers, Cause, Fields, GhlId, ObjectKind, PluginName, StateWrite, Timestamp};
+use crate::domain::{Answers, Cause, Fields, GhlId, ObjectKind, PluginName, StateWrite, Timestamp, Value};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -79,6 +79,8 @@ pub struct ObjectInput<'a> {
     pub fields: &'a Fields,
     /// Names of the fields this event changed.
     pub changed: Vec<&'a str>,
+    /// What those were before, as far as they were known, sorted.
+    pub previous: Vec<(&'a str, &'a Value)>,
     /// Those that only repeat what GHL answered to our last write.
     pub echo: Vec<&'a str>,
 }

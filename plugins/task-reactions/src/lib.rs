@@ -239,8 +239,8 @@ fn react_to_tag(
     let has = contact.get("tags").and_then(Value::as_texts).is_some_and(|tags| tags.contains(&tag));
     let key = format!("tag:{tag}");
     let had = state::get(Scope::Contact, &key).ok().flatten().is_some();
-    // What was remembered is what tells an added tag from one that was there all along.
-    if has && !had && state::set(Scope::Contact, &key, Some(b"1")).is_ok() {
+    // A tag that was there all along calls for nothing; what was remembered keeps one that comes twice from two tasks.
+    if contact.gained("tags").contains(&tag) && !had && state::set(Scope::Contact, &key, Some(b"1")).is_ok() {
         let due = event.now + i64::from(config.due_days) * DAY;
         let made = std::mem::take(effects).keyed(&key, TaskDraft::new(title, due));
         *effects = made;
@@ -402,6 +402,11 @@ mod tests {
         let plain = contact_event("ContactTagUpdate").with("tags", Vec::<String>::new());
         assert_eq!(react(&plain, config), [Action::CancelSchedule("tag:vip".into())]);
         assert_eq!(react(&tagged, config).len(), 2);
+        let all_along = contact_event("ContactUpdate")
+            .was("tags", vec!["vip".to_owned()])
+            .with("tags", vec!["new".to_owned(), "vip".to_owned()]);
+        react(&plain, config);
+        assert!(react(&all_along, config).is_empty());
     }
 
     #[test]
