@@ -156,7 +156,7 @@ pub struct DatabaseSettings {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSettings {
-    /// Workers; 0: one for each core.
+    /// Workers; 0: twice the cores.
     pub workers: usize,
     /// Lanes taken at once.
     pub batch: usize,

@@ -1,6 +1,6 @@
 //! All SQL, a file per aggregate. No other room sees the database.
 //!
-//! One writer task owns the only writing connection and groups what arrives together into one commit;
+//! One writer owns the only writing connection and groups what arrives together into one commit;
 //! readers have a read-only pool of their own. Statements use `$n` placeholders (those of many rows unnumbered ones, see
 //! `rows`) and types that every engine has.
 
