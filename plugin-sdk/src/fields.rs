@@ -1,6 +1,6 @@
 //! Reading and making field values.
 
-use crate::{Event, Field, Object, ObjectKind, Record, RunError, Timestamp, Value};
+use crate::{Event, Field, Object, ObjectKind, ReadError, Record, RunError, StateError, Value};
 
 impl Value {
     /// The text of a text value.
@@ -27,6 +27,18 @@ impl Value {
     pub fn as_boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(it) => Some(*it),
+            _ => None,
+        }
+    }
+
+    /// The number of a decimal or integer value, or of a text that is one.
+    #[must_use]
+    pub fn as_decimal(&self) -> Option<f64> {
+        match self {
+            Self::Decimal(number) => Some(*number),
+            // Text is how the standard library turns a whole number into a decimal one without a cast.
+            Self::Integer(number) => number.to_string().parse().ok(),
+            Self::Text(text) => text.trim().parse().ok(),
             _ => None,
         }
     }
@@ -119,8 +131,8 @@ impl Object {
         find(&self.previous, name)
     }
 
-    /// The texts that a list field, such as `tags`, has by this event and had not before. Nothing of what the host itself
-    /// wrote; everything, when the host had not known the field.
+    /// The texts that a list field, such as `tags`, has by this event and had not before, compared as they are. Nothing of
+    /// what the host itself wrote; everything, when the host had not known the field.
     #[must_use]
     pub fn gained(&self, name: &str) -> Vec<&str> {
         if !self.changed(name) {
@@ -171,11 +183,26 @@ impl Event {
     pub fn contact(&self) -> Option<&Object> {
         self.object_of(ObjectKind::Contact)
     }
+}
 
-    /// When it happened, milliseconds since 1970.
-    #[must_use]
-    pub fn happened_at(&self) -> Timestamp {
-        self.source_time
+/// What a run can't do without can't be done: `state::get(…)?`.
+impl From<StateError> for RunError {
+    fn from(error: StateError) -> Self {
+        Self::Unmappable(match error {
+            StateError::Denied(capability) => format!("{capability} is not granted"),
+            StateError::NoContact => "the event has no contact whose state there could be".to_owned(),
+            StateError::TooLarge(limit) => format!("the state is too large: {limit}"),
+        })
+    }
+}
+
+/// What a run can't do without can't be done: `crm::contact(…)?`.
+impl From<ReadError> for RunError {
+    fn from(error: ReadError) -> Self {
+        Self::Unmappable(match error {
+            ReadError::Denied(capability) => format!("{capability} is not granted"),
+            ReadError::Refused(why) => format!("GHL refused a read: {why}"),
+        })
     }
 }
 

@@ -48,6 +48,22 @@
 //! [`Test`](crate::Cause::Test), so an import welcomes nobody; nor events that are only echo (below) or that tell what a
 //! newer one has overtaken.
 //!
+//! # Times and ids
+//! [`source_time`](crate::Event#structfield.source_time) is when it happened, by its source's clock; an event may come
+//! after a later one, so it may go back from run to run. Count with it what happened in a period.
+//! [`now`](crate::Event#structfield.now) is the time of the run, newer in each repetition; use it for what is to come, such
+//! as due dates. The event's [`id`](crate::Event#structfield.id) stays the same in every repetition, also when people have
+//! the event run again.
+//!
+//! # What the event itself said
+//! [`raw`](crate::Event#structfield.raw) is JSON. Of GHL's events it is GHL's own body. Of the others:
+//! - from Rankr: `{"type": "rankr.…", "data": …}`, the data as Rankr sent it
+//! - `schedule`: `{"key": "…", "data": …}`, the key and data that were asked for
+//! - `effect-done`, `effect-failed`: `{"effect": {"key", "op", "state", "detail", "id"}}`: the author's key, the action's
+//!   name such as `create_task`, `done`, `refused` or `dead`, why it failed, GHL's id of what it made
+//! - timing: `{"rule": {"id", "kind"}, "slot", "lastActivity", "object": {"kind", "id", "fields"}}`, the task or
+//!   appointment whose time has come
+//!
 //! # Fields of an object
 //! [`Object::fields`](crate::Object#structfield.fields) is the whole object as the host knows it, whatever part the event
 //! itself brought. Names are GHL's:
@@ -68,12 +84,14 @@
 //! - [`changed`](crate::Object::changed) says whether this event changed the field; [`previous`](crate::Object::previous)
 //!   what it was. The first event that the host gets of an object changes all it brings, and nothing was before.
 //! - A change is *echo* when it only repeats what the host wrote to GHL, for this plugin or any other. The methods leave
-//!   echo out; the list `changed` does not, so that a plugin that wants to answer to other plugins can.
+//!   echo out; the list `changed` does not. An event that is nothing but echo reaches no reaction at all. So what another
+//!   plugin changed through the host is seen at the next event: where that matters, keep in [`state`](crate::state) what
+//!   you compare with.
 //!
 //! # Mapping
 //! Fields that are named are written: a value sets, null clears. Fields that are not named are left alone; an empty
 //! [`Mapped`](crate::Mapped) changes nothing. Return what you know each time: the host finds out what really changed, and
-//! a late event overwrites nothing newer. A mapping needs no capability for its own record.
+//! a late event overwrites nothing newer. A record's fields are free: any name, any kind of value. A mapping needs no capability for its own record.
 //!
 //! # Capabilities
 //! | capability | for |
@@ -115,15 +133,35 @@
 //! - A key does *not* keep a later event from making another one. Whether a contact was welcomed already is a thing to
 //!   remember in [`state`](crate::state), or to see in the record or in GHL's own data. (Schedules are different: the
 //!   same key again replaces the earlier schedule.)
-//! - When people have an event run again, effects are matched by key with what was done at the first run, so that nothing
-//!   is done twice; give keys to what you create.
+//! - People can have an event run again. Its effects are then matched by key with those of its first run: what was done
+//!   stays done (where it now asks for other values, it is changed), what failed is tried again, what is not asked for any
+//!   more is left as it is. So give keys to what you create, and let a "done" flag in the state hold the event's id: the
+//!   event that set it may ask again.
 //!
 //! # State
 //! [`state`](crate::state) is the plugin's own memory, of the contact or of the tenant, kept for each tenant. It works in
 //! mappings and reactions. It is committed with the event: a run that fails, traps or asks for a retry has changed
 //! nothing, and its repetition sees the state as before. Runs of one contact follow one another, so `get`, then `set` is
 //! safe. An effect that fails later in GHL does not undo it; ask for `effect-failed` to hear of that. When people have an
-//! event run again, it sees the state as it is then.
+//! event run again, it sees the state as it is then. Errors turn into a [`RunError`](crate::RunError) by `?`:
+//! ```
+//! use mapwright_sdk::{Event, RunError, Scope, state};
+//!
+//! /// Whether this event may welcome the contact: nobody did, or this event itself, run again.
+//! fn may_welcome(event: &Event) -> Result<bool, RunError> {
+//!     let by = state::get(Scope::Contact, "welcomed")?;
+//!     if by.as_deref().is_some_and(|by| by != event.id.as_bytes()) {
+//!         return Ok(false);
+//!     }
+//!     state::set(Scope::Contact, "welcomed", Some(event.id.as_bytes()))?;
+//!     Ok(true)
+//! }
+//!
+//! let event = mapwright_sdk::testing::contact_event("ContactUpdate");
+//! assert!(may_welcome(&event).unwrap());
+//! assert!(may_welcome(&event).unwrap());
+//! assert!(!may_welcome(&Event { id: "2".into(), ..event }).unwrap());
+//! ```
 //!
 //! # Native tests
 //! Everything runs under `cargo test` without WebAssembly, with a world of its own for each test's thread that is empty

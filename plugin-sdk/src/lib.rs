@@ -119,7 +119,8 @@ pub use mapping::{Mapped, Mapping};
 pub use plugin::{Capability, ConfigError, Plugin, Warm, log};
 pub use reads::{crm, rankr, state};
 
-/// Exports a type's implementations as a plugin: `export_plugin!(MyPlugin: mapping)`.
+/// Exports a type's implementations as a plugin: `export_plugin!(MyPlugin: mapping)`, or of several,
+/// `export_plugin!(MyPlugin: mapping, reaction)`.
 ///
 /// Name each interface the type implements; a missing implementation or a misspelt name is a compile error.
 #[macro_export]

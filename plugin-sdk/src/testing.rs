@@ -37,7 +37,8 @@ pub fn deny(capability: &str) {
     crate::reads::deny(capability);
 }
 
-/// The configuration as a run would get it, or the mistakes that `prepare` would answer.
+/// The configuration as a run would get it, or the mistakes that an activation would be refused for: those of
+/// the types first, then those of [`Plugin::check`].
 ///
 /// # Errors
 /// The mistakes, each with its path.
