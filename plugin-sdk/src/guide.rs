@@ -42,11 +42,13 @@
 //! `TaskUpdate` comes only from connections that are polled. `plugin check` notes names that nobody knows.
 //!
 //! A plugin is run once for each event it wants, one at a time for each contact, in the order in which the host got
-//! them. Several changes of one contact that wait together may come as one run over the newest state.
+//! them. Adjacent events that tell the whole of one and the same object (`ContactCreate`, `ContactUpdate`,
+//! `AppointmentCreate`, `AppointmentUpdate`) may come as one run, with the type of the newest and the changes of all;
+//! events of different objects never do.
 //!
 //! Mappings see every cause. Reactions don't see [`Backfill`](crate::Cause::Backfill) or
 //! [`Test`](crate::Cause::Test), so an import welcomes nobody; nor events that are only echo (below) or that tell what a
-//! newer one has overtaken.
+//! newer one has overtaken. What was imported when a connection was new comes as `…Create` with that cause.
 //!
 //! # Times and ids
 //! [`source_time`](crate::Event#structfield.source_time) is when it happened, by its source's clock; an event may come
@@ -59,8 +61,10 @@
 //! [`raw`](crate::Event#structfield.raw) is JSON. Of GHL's events it is GHL's own body. Of the others:
 //! - from Rankr: `{"type": "rankr.…", "data": …}`, the data as Rankr sent it
 //! - `schedule`: `{"key": "…", "data": …}`, the key and data that were asked for
-//! - `effect-done`, `effect-failed`: `{"effect": {"key", "op", "state", "detail", "id"}}`: the author's key, the action's
-//!   name such as `create_task`, `done`, `refused` or `dead`, why it failed, GHL's id of what it made
+//! - `effect-done`, `effect-failed`: `{"effect": {"key", "op", "state", "detail", "id"}}`: the author's key or null, the
+//!   action's name such as `create_task`, `done`, `refused` (GHL, or the host, said no for good) or `dead` (tried until
+//!   time was up), why it failed, GHL's id of what it made. It belongs to the same contact as the effect, and is about
+//!   no object
 //! - timing: `{"rule": {"id", "kind"}, "slot", "lastActivity", "object": {"kind", "id", "fields"}}`, the task or
 //!   appointment whose time has come
 //!
@@ -90,8 +94,11 @@
 //!
 //! # Mapping
 //! Fields that are named are written: a value sets, null clears. Fields that are not named are left alone; an empty
-//! [`Mapped`](crate::Mapped) changes nothing. Return what you know each time: the host finds out what really changed, and
-//! a late event overwrites nothing newer. A record's fields are free: any name, any kind of value. A mapping needs no capability for its own record.
+//! [`Mapped`](crate::Mapped) changes nothing. Return what you know each time: the host finds out what really changed.
+//! A late event brings nothing old back, since the object is merged by GHL's times before it is handed over, and what is
+//! only older than what is known reaches no plugin; what a mapping returns is written whatever the event's time. An event
+//! about a task, a note or an appointment may write its contact's record too, with
+//! [`Mapped::contact`](crate::Mapped::contact). A record's fields are free: any name, any kind of value. A mapping needs no capability for its own record.
 //!
 //! # Capabilities
 //! | capability | for |
@@ -122,7 +129,8 @@
 //! for at most 100; one contact gets at most 20 in GHL within ten minutes from one assignment (a plugin as one tenant
 //! has activated it), against plugins that answer themselves.
 //!
-//! A *key* names an effect for its author:
+//! A *key* (1 to 128 bytes of any text) names an effect for its author. A schedule's own key is another thing: it is one
+//! for each assignment and contact.
 //! - [`Target::MadeBy`](crate::Target::MadeBy) names what the newest create under that key made, by the same assignment, on
 //!   the same contact: in this run, or in any earlier one. So an event weeks later can complete the task that an earlier
 //!   event made under the key `welcome`, without remembering GHL's id.
@@ -135,13 +143,15 @@
 //!   same key again replaces the earlier schedule.)
 //! - People can have an event run again. Its effects are then matched by key with those of its first run: what was done
 //!   stays done (where it now asks for other values, it is changed), what failed is tried again, what is not asked for any
-//!   more is left as it is. So give keys to what you create, and let a "done" flag in the state hold the event's id: the
+//!   more is left as it is. A schedule that asks for another time is set again. Such a run sees the object's fields as they
+//!   are now, `changed` as it was at the first run, and no `previous`. So give keys to what you create, and let a "done" flag in the state hold the event's id: the
 //!   event that set it may ask again.
 //!
 //! # State
 //! [`state`](crate::state) is the plugin's own memory, of the contact or of the tenant, kept for each tenant. It works in
 //! mappings and reactions. It is committed with the event: a run that fails, traps or asks for a retry has changed
-//! nothing, and its repetition sees the state as before. Runs of one contact follow one another, so `get`, then `set` is
+//! nothing, and its repetition sees the state as before. Within one event a reaction too sees it as it was before the
+//! mapping; where both set a key, the reaction's value stands. Runs of one contact follow one another, so `get`, then `set` is
 //! safe. An effect that fails later in GHL does not undo it; ask for `effect-failed` to hear of that. When people have an
 //! event run again, it sees the state as it is then. Errors turn into a [`RunError`](crate::RunError) by `?`:
 //! ```

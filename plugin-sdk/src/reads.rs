@@ -94,7 +94,7 @@ pub mod crm {
         tasks(contact) -> all if "crm.tasks.read";
         /// A contact's notes.
         notes(contact) -> all if "crm.notes.read";
-        /// A contact's appointments.
+        /// A contact's appointments as GHL lists them, past and cancelled ones too; when one was booked is its `dateAdded`.
         appointments(contact) -> all if "crm.appointments.read";
     }
 

@@ -600,7 +600,9 @@ async fn an_agencys_token_connects_the_chosen_locations_and_later_installs() {
             it["token"]["expires_at"] != ends && it["state"] == "active"
         })
         .await;
-    assert!(office.grants().iter().filter(|grant| *grant == "location_token").count() >= 3);
+    // Through the agency, or by a code of GHL's reconnect call where the agency's own token is just being refreshed.
+    let given = |grant: &&String| matches!(grant.as_str(), "location_token" | "authorization_code");
+    assert!(office.grants().iter().filter(given).count() >= 4, "{:?}", office.grants());
     let contact = office.system.create(json!({"email": "ada@example.com"})).await;
     office.system.settle().await;
     let body = json!({"tenant": "t", "connection": first["id"], "type": "rankr.activity", "ghl_contact": contact, "data": {"text": "Hello"}});

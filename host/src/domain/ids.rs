@@ -128,6 +128,12 @@ impl Lane {
     pub fn of_contact(connection: &ConnectionId, contact: &GhlId) -> Self {
         Self::new(format!("{connection}/contact:{contact}"))
     }
+
+    /// Whether it is a contact's lane.
+    #[must_use]
+    pub fn is_of_contact(&self) -> bool {
+        self.as_str().contains("/contact:")
+    }
 }
 
 /// The place of an event in the order of ingest; the first is 1.

@@ -40,7 +40,8 @@ pub(super) enum Ended {
     First(usize),
     /// None has; the lane waits until that moment.
     Later(Timestamp),
-    /// They belong into another lane, whose last they become.
+    /// They belong into another lane, whose last they become. What comes after them in an object's own lane goes the same
+    /// way: it must not run before them.
     Move(Lane),
 }
 
@@ -59,6 +60,8 @@ struct LaneQueue {
     events: VecDeque<SlimEvent>,
     busy: bool,
     not_before: Option<Timestamp>,
+    /// Lanes whose events come here while there are any in it.
+    led: Vec<Lane>,
 }
 
 #[derive(Default)]
@@ -74,6 +77,8 @@ struct TenantQueue {
 #[derive(Default)]
 struct State {
     lanes: HashMap<Lane, LaneQueue>,
+    /// Lanes of objects, to the lanes of the contacts in which their earlier events wait.
+    led: HashMap<Lane, Lane>,
     tenants: HashMap<TenantId, TenantQueue>,
     round: VecDeque<TenantId>,
     resting: BTreeSet<(Timestamp, Lane)>,
@@ -255,8 +260,16 @@ impl Scheduler {
             }
             Ended::Later(until) => state.put_back(taken, &taken.events, Some(*until)),
             Ended::Move(lane) => {
+                let follows = !taken.lane.is_of_contact();
+                let queue = state.lanes.get_mut(&taken.lane).filter(|_| follows);
+                let rest = queue.map(|queue| std::mem::take(&mut queue.events)).unwrap_or_default();
                 state.put_back(taken, &[], None);
                 state.append(lane, &taken.tenant, &taken.events);
+                state.append(lane, &taken.tenant, &Vec::from(rest));
+                if follows {
+                    state.led.insert(taken.lane.clone(), lane.clone());
+                    state.lanes.entry(lane.clone()).or_default().led.push(taken.lane.clone());
+                }
                 true
             }
         };
@@ -273,7 +286,8 @@ impl State {
         if self.open.insert(event.sequence.0) {
             self.tenants.entry(event.tenant.clone()).or_default().open += 1;
         }
-        let lane = event.lane.clone();
+        let lane = self.led.get(&event.lane).unwrap_or(&event.lane).clone();
+        let event = SlimEvent { lane: lane.clone(), ..event };
         let queue = self.lanes.entry(lane.clone()).or_default();
         let idle = queue.events.is_empty() && !queue.busy;
         queue.tenant = Some(event.tenant.clone());
@@ -408,7 +422,9 @@ impl State {
         }
         queue.not_before = until;
         if queue.events.is_empty() {
-            self.lanes.remove(&taken.lane);
+            for led in self.lanes.remove(&taken.lane).map(|queue| queue.led).unwrap_or_default() {
+                self.led.remove(&led);
+            }
             false
         } else {
             self.offer(taken.lane.clone());
@@ -607,6 +623,32 @@ mod tests {
         scheduler.give_back(&taken[1], &Ended::First(1), Duration::ZERO);
         let moved = scheduler.take(10, NOW);
         assert_eq!((sequences(&moved), moved[0].lane.as_str()), (vec![vec![1, 3]], "contact"));
+    }
+
+    #[test]
+    fn what_comes_after_a_moved_event_follows_it_until_all_of_it_has_ended() {
+        let scheduler = Scheduler::new(0);
+        let (task, contact) = ("c/task:1", "c/contact:1");
+        scheduler.feed(vec![event(1, "t", task, "TaskCreate"), event(2, "t", task, "TaskDelete")]);
+        let taken = scheduler.take(10, NOW);
+        assert_eq!(sequences(&taken), [vec![1]]);
+        scheduler.feed(vec![event(3, "t", task, "TaskUpdate")]);
+        scheduler.give_back(&taken[0], &Ended::Move(Lane::from(contact)), Duration::ZERO);
+        scheduler.feed(vec![event(4, "t", task, "TaskComplete")]);
+        for expected in 1..=4 {
+            let taken = scheduler.take(10, NOW);
+            assert_eq!((sequences(&taken), taken[0].lane.as_str()), (vec![vec![expected]], contact));
+            scheduler.give_back(&taken[0], &Ended::First(1), Duration::ZERO);
+        }
+        scheduler.feed(vec![event(5, "t", task, "TaskUpdate")]);
+        assert_eq!(scheduler.take(10, NOW)[0].lane.as_str(), task);
+        // One contact's events do not follow an event that is another's.
+        scheduler.feed(vec![event(6, "t", contact, "NoteCreate"), event(7, "t", contact, "TaskCreate")]);
+        let taken = scheduler.take(10, NOW);
+        scheduler.give_back(&taken[0], &Ended::Move(Lane::from("c/contact:2")), Duration::ZERO);
+        let lanes: Vec<_> = scheduler.take(10, NOW).iter().map(|it| it.lane.as_str().to_owned()).collect();
+        assert_eq!(lanes.len(), 2);
+        assert!(lanes.contains(&contact.to_owned()) && lanes.contains(&"c/contact:2".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A guest that does what a plugin must not, chosen by the contact's first name, else by the event's type.
 //! `tests/it/limits.rs` names each.
 
-use mapwright_sdk::{Event, Mapped, Mapping, Plugin, Record, RunError, export_plugin, log};
+use mapwright_sdk::{Event, Mapped, Mapping, Plugin, Record, RunError, log};
 
 /// The plugin.
 pub struct Hostile;
@@ -45,7 +45,12 @@ impl Mapping for Hostile {
     }
 }
 
-export_plugin!(Hostile: mapping);
+// As another SDK would export it: without a `warm`, which `export_plugin!` always adds.
+#[cfg(target_family = "wasm")]
+const _: () = {
+    mapwright_sdk::__export_one!(Hostile descriptor);
+    mapwright_sdk::__export_one!(Hostile mapping);
+};
 
 #[expect(clippy::panic, reason = "this guest is there to panic")]
 fn panicking() -> ! {
