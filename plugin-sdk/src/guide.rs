@@ -81,7 +81,7 @@
 //!   list, null, or not known, and [`gained`](crate::Object::gained) and [`lost`](crate::Object::lost) take all three as
 //!   no tags.
 //! - Times are as GHL sends them: mostly RFC 3339; the appointments that [`crm::appointments`](crate::crm::appointments)
-//!   lists may have `2026-01-02 11:00:00` without a zone, which is UTC in what was seen so far.
+//!   lists may have `2026-01-02 11:00:00` without a zone, which `contact-profile` takes as UTC.
 //! - A custom field has the type that GHL sends for it: a number may come as a number or as text
 //!   ([`as_integer`](crate::Value::as_integer) takes both).
 //! - `None` from [`get`](crate::Object::get) means that the host does not know the field, [`Value::Null`](crate::Value::Null)
