@@ -264,8 +264,8 @@ impl Scheduler {
                 let queue = state.lanes.get_mut(&taken.lane).filter(|_| follows);
                 let rest = queue.map(|queue| std::mem::take(&mut queue.events)).unwrap_or_default();
                 state.put_back(taken, &[], None);
-                state.append(lane, &taken.tenant, &taken.events);
-                state.append(lane, &taken.tenant, &Vec::from(rest));
+                let moved: Vec<SlimEvent> = taken.events.iter().cloned().chain(rest).collect();
+                state.append(lane, &taken.tenant, &moved);
                 if follows {
                     state.led.insert(taken.lane.clone(), lane.clone());
                     state.lanes.entry(lane.clone()).or_default().led.push(taken.lane.clone());
