@@ -84,9 +84,10 @@
 //!   lists may have `2026-01-02 11:00:00` without a zone, which `contact-profile` takes as UTC.
 //! - A custom field has the type that GHL sends for it: a number may come as a number or as text
 //!   ([`as_integer`](crate::Value::as_integer) takes both).
-//! - `None` from [`get`](crate::Object::get) means that the host does not know the field, [`Value::Null`](crate::Value::Null)
-//!   that it is known to be empty. When GHL leaves out a contact's field that had a value, the host asks GHL, and the
-//!   field becomes null if it is gone. Empty text is passed on as empty text: treat it as you treat null.
+//! - `None` from [`get`](crate::Object::get) means that the host does not know the field,
+//!   [`Value::Null`](crate::Value::Null) that it is known to be empty. When GHL leaves out a contact's field that had a
+//!   value, the host asks GHL, and the field becomes null if it is gone. Empty text is passed on as empty text: treat
+//!   it as you treat null.
 //! - [`changed`](crate::Object::changed) says whether this event changed the field; [`previous`](crate::Object::previous)
 //!   what it was. The first event that the host gets of an object changes all it brings, and nothing was before.
 //! - A change is *echo* when it only repeats what the host wrote to GHL, for this plugin or any other. The methods leave
@@ -96,11 +97,12 @@
 //!
 //! # Mapping
 //! Fields that are named are written: a value sets, null clears. Fields that are not named are left alone; an empty
-//! [`Mapped`](crate::Mapped) changes nothing. Return what you know each time: the host finds out what really changed.
-//! A late event brings nothing old back, since the object is merged by GHL's times before it is handed over, and what is
-//! only older than what is known reaches no plugin; what a mapping returns is written whatever the event's time. An event
-//! about a task, a note or an appointment may write its contact's record too, with
-//! [`Mapped::contact`](crate::Mapped::contact). A record's fields are free: any name, any kind of value. A mapping needs no capability for its own record.
+//! [`Mapped`](crate::Mapped) changes nothing. Return what you know each time: the host finds out what really changed. A
+//! late event brings nothing old back, since the object is merged by GHL's times before it is handed over, and what is
+//! only older than what is known reaches no plugin; what a mapping returns is written whatever the event's time. An
+//! event about a task, a note or an appointment may write its contact's record too, with
+//! [`Mapped::contact`](crate::Mapped::contact). A record's fields are free: any name, any kind of value. A mapping
+//! needs no capability for its own record.
 //!
 //! # Capabilities
 //! | capability | for |
@@ -144,18 +146,19 @@
 //!   remember in [`state`](crate::state), or to see in the record or in GHL's own data. (Schedules are different: the
 //!   same key again replaces the earlier schedule.)
 //! - People can have an event run again. Its effects are then matched by key with those of its first run: what was done
-//!   stays done (where it now asks for other values, it is changed), what failed is tried again, what is not asked for any
-//!   more is left as it is. A schedule that asks for another time is set again. Such a run sees the object's fields as they
-//!   are now, `changed` as it was at the first run, and no `previous`. So give keys to what you create, and let a "done" flag in the state hold the event's id: the
-//!   event that set it may ask again.
+//!   stays done (where it now asks for other values, it is changed), what failed is tried again, what is not asked for
+//!   any more is left as it is. A schedule that asks for another time is set again. Such a run sees the object's fields
+//!   as they are now, `changed` as it was at the first run, and no `previous`. So give keys to what you create, and let
+//!   a "done" flag in the state hold the event's id: the event that set it may ask again.
 //!
 //! # State
-//! [`state`](crate::state) is the plugin's own memory, of the contact or of the tenant, kept for each tenant. It works in
-//! mappings and reactions. It is committed with the event: a run that fails, traps or asks for a retry has changed
+//! [`state`](crate::state) is the plugin's own memory, of the contact or of the tenant, kept for each tenant. It works
+//! in mappings and reactions. It is committed with the event: a run that fails, traps or asks for a retry has changed
 //! nothing, and its repetition sees the state as before. Within one event a reaction too sees it as it was before the
-//! mapping; where both set a key, the reaction's value stands. Runs of one contact follow one another, so `get`, then `set` is
-//! safe. An effect that fails later in GHL does not undo it; ask for `effect-failed` to hear of that. When people have an
-//! event run again, it sees the state as it is then. Errors turn into a [`RunError`](crate::RunError) by `?`:
+//! mapping; where both set a key, the reaction's value stands. Runs of one contact follow one another, so `get`, then
+//! `set` is safe. An effect that fails later in GHL does not undo it; ask for `effect-failed` to hear of that. When
+//! people have an event run again, it sees the state as it is then. Errors turn into a [`RunError`](crate::RunError) by
+//! `?`:
 //! ```
 //! use mapwright_sdk::{Event, RunError, Scope, state};
 //!
